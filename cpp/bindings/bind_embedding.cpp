@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arrays.hpp"
+
+namespace learndock::bindings {
+
+namespace {
+
+template <class T>
+Array<T> pack(const py::array& points_argument) {
+  const auto points = require<T>(points_argument, "points", 2);
+  const Index count = points.shape(0), dim = points.shape(1);
+  Array<T> tiles(std::vector<py::ssize_t>{tile_count(count), dim, tile_lanes});
+  const T* from = points.data();
+  T* to = tiles.mutable_data();
+  {
+    // Plain memory from here on: other Python threads may run.
+    const py::gil_scoped_release released;
+    pack_points(from, count, dim, to);
+  }
+  return tiles;
+}
+
+template <class T>
+Array<double> unpack(const py::array& tiles_argument, Index begin, Index end) {
+  const auto tiles = require<T>(tiles_argument, "tiles", 3);
+  if (begin < 0 || end < begin || tile_count(end) > tiles.shape(0))
+    throw py::value_error("begin, end: outside the tiles");
+  const Index dim = tiles.shape(1);
+  Array<double> points(std::vector<py::ssize_t>{end - begin, dim});
+  unpack_points(tiles.data(), dim, begin, end, points.mutable_data());
+  return points;
+}
+
+}  // namespace
+
+void bind_embedding(py::module_& module) {
+  module.def(
+      "pack_points",
+      [](const py::array& points) -> py::array {
+        if (points.dtype().equal(py::dtype::of<float>())) return pack<float>(points);
+        return pack<double>(points);
+      },
+      py::arg("points"));
+  module.def(
+      "unpack_points",
+      [](const py::array& tiles, Index begin, Index end) {
+        if (tiles.dtype().equal(py::dtype::of<float>())) return unpack<float>(tiles, begin, end);
+        return unpack<double>(tiles, begin, end);
+      },
+      py::arg("tiles"), py::arg("begin"), py::arg("end"));
+}
+
+}  // namespace learndock::bindings

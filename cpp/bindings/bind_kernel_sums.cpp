@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <pybind11/stl.h>
+
+#include "arrays.hpp"
+#include "learndock/kernel_sums.hpp"
+
+namespace learndock::bindings {
+
+namespace {
+
+struct EmbeddingArrays {
+  Array<double> points, weights;
+
+  EmbeddingArrays(const py::array& points_argument, const py::array& weights_argument)
+      : points(require<double>(points_argument, "points", 2)),
+        weights(require<double>(weights_argument, "weights", 1)) {
+    require_size(weights.shape(0), points.shape(0), "weights");
+  }
+
+  Embedding view() const { return {points.data(), weights.data(), points.shape(0), points.shape(1)}; }
+};
+
+/// A packed batch and the arrays that keep its memory alive.
+template <class T>
+struct PackedArrays {
+  Array<T> tiles, weights;
+  Array<Index> offsets;
+
+  PackedArrays(const py::array& tiles_argument, const py::array& weights_argument, const py::array& offsets_argument)
+      : tiles(require<T>(tiles_argument, "tiles", 3)),
+        weights(require<T>(weights_argument, "weights", 1)),
+        offsets(require<Index>(offsets_argument, "offsets", 1)) {
+    require_size(tiles.shape(2), tile_lanes, "tiles: last axis");
+    if (offsets.shape(0) < 1 || offsets.at(0) != 0) throw py::value_error("offsets: expected a first entry of 0");
+    for (Index i = 0; i + 1 < offsets.shape(0); ++i)
+      if (offsets.data()[i + 1] <= offsets.data()[i]) throw py::value_error("offsets: expected increasing entries");
+    const Index points = offsets.data()[offsets.shape(0) - 1];
+    require_size(weights.shape(0), points, "weights");
+    require_size(tiles.shape(0), tile_count(points), "tiles");
+  }
+
+  PackedEmbeddings<T> view() const {
+    return {tiles.data(), weights.data(), offsets.data(), offsets.shape(0) - 1, tiles.shape(1)};
+  }
+};
+
+void require_dim(Index got, Index expected) { require_size(got, expected, "queries: dim"); }
+
+bool holds_float(const py::array& tiles) { return tiles.dtype().equal(py::dtype::of<float>()); }
+
+py::tuple inner_products_float(const std::vector<const PreparedQuery*>& queries, const py::array& tiles,
+                               const py::array& weights, const py::array& offsets, int threads) {
+  const PackedArrays<float> batch(tiles, weights, offsets);
+  const auto view = batch.view();
+  std::vector<PreparedQuery> prepared;
+  for (const PreparedQuery* query : queries) {
+    require_dim(query->dim(), view.dim);
+    prepared.push_back(*query);
+  }
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(queries.size()), view.count};
+  Array<double> products(shape), errors(shape);
+  double* to_products = products.mutable_data();
+  double* to_errors = errors.mutable_data();
+  {
+    // The arrays are held above; nothing below touches a Python object.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    inner_products(prepared, view, team, to_products, to_errors);
+  }
+  return py::make_tuple(products, errors);
+}
+
+template <class T>
+Array<double> inner_products_double(const std::vector<EmbeddingArrays>& queries, const PackedArrays<T>& batch,
+                                    double gamma, int threads) {
+  const auto view = batch.view();
+  std::vector<Embedding> embeddings;
+  for (const EmbeddingArrays& query : queries) {
+    embeddings.push_back(query.view());
+    require_dim(embeddings.back().dim, view.dim);
+  }
+  Array<double> products(std::vector<py::ssize_t>{static_cast<py::ssize_t>(queries.size()), view.count});
+  double* to = products.mutable_data();
+  {
+    // As above: plain memory only.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    inner_products(embeddings, view, gamma, team, to);
+  }
+  return products;
+}
+
+template <class T>
+Array<double> chosen_products(const EmbeddingArrays& query, const PackedArrays<T>& batch, const Array<Index>& chosen,
+                              double gamma, int threads) {
+  const auto view = batch.view();
+  const Embedding embedding = query.view();
+  require_dim(embedding.dim, view.dim);
+  for (Index i = 0; i < chosen.shape(0); ++i)
+    if (chosen.data()[i] < 0 || chosen.data()[i] >= view.count) throw py::value_error("chosen: outside the batch");
+  Array<double> products(chosen.shape(0));
+  const Index* indices = chosen.data();
+  const Index count = chosen.shape(0);
+  double* to = products.mutable_data();
+  {
+    // As above: plain memory only.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    chosen_inner_products(embedding, view, indices, count, gamma, team, to);
+  }
+  return products;
+}
+
+template <class T>
+Array<double> self_products(const PackedArrays<T>& batch, double gamma, int threads) {
+  const auto view = batch.view();
+  Array<double> products(view.count);
+  double* to = products.mutable_data();
+  {
+    // As above: plain memory only.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    self_inner_products(view, gamma, team, to);
+  }
+  return products;
+}
+
+}  // namespace
+
+void bind_kernel_sums(py::module_& module) {
+  py::class_<PreparedQuery>(module, "PreparedQuery")
+      .def(py::init([](const py::array& points, const py::array& weights, double gamma) {
+             return PreparedQuery(EmbeddingArrays(points, weights).view(), gamma);
+           }),
+           py::arg("points"), py::arg("weights"), py::arg("gamma"))
+      .def_property_readonly("group_count", &PreparedQuery::group_count);
+
+  module.def("inner_products_float", &inner_products_float, py::arg("queries"), py::arg("tiles"), py::arg("weights"),
+             py::arg("offsets"), py::arg("threads"));
+  module.def(
+      "inner_products",
+      [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,
+         const py::array& weights, const py::array& offsets, double gamma, int threads) {
+        require_size(static_cast<Index>(point_weights.size()), static_cast<Index>(points.size()), "query weights");
+        std::vector<EmbeddingArrays> queries;
+        for (std::size_t i = 0; i < points.size(); ++i) queries.emplace_back(points[i], point_weights[i]);
+        if (holds_float(tiles))
+          return inner_products_double(queries, PackedArrays<float>(tiles, weights, offsets), gamma, threads);
+        return inner_products_double(queries, PackedArrays<double>(tiles, weights, offsets), gamma, threads);
+      },
+      py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
+      py::arg("gamma"), py::arg("threads"));
+  module.def(
+      "chosen_inner_products",
+      [](const py::array& points, const py::array& point_weights, const py::array& tiles, const py::array& weights,
+         const py::array& offsets, const py::array& chosen, double gamma, int threads) {
+        const EmbeddingArrays query(points, point_weights);
+        const auto indices = require<Index>(chosen, "chosen", 1);
+        if (holds_float(tiles))
+          return chosen_products(query, PackedArrays<float>(tiles, weights, offsets), indices, gamma, threads);
+        return chosen_products(query, PackedArrays<double>(tiles, weights, offsets), indices, gamma, threads);
+      },
+      py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
+      py::arg("chosen"), py::arg("gamma"), py::arg("threads"));
+  module.def(
+      "self_inner_products",
+      [](const py::array& tiles, const py::array& weights, const py::array& offsets, double gamma, int threads) {
+        if (holds_float(tiles)) return self_products(PackedArrays<float>(tiles, weights, offsets), gamma, threads);
+        return self_products(PackedArrays<double>(tiles, weights, offsets), gamma, threads);
+      },
+      py::arg("tiles"), py::arg("weights"), py::arg("offsets"), py::arg("gamma"), py::arg("threads"));
+  module.def(
+      "embed_points",
+      [](const py::array& points, const py::array& weights, const py::array& at, double gamma, int threads) {
+        const EmbeddingArrays embedding(points, weights);
+        const auto rows = require<double>(at, "at", 2);
+        require_size(rows.shape(1), embedding.points.shape(1), "at: dim");
+        Array<double> values(rows.shape(0));
+        const Embedding view = embedding.view();
+        const double* from = rows.data();
+        const Index count = rows.shape(0);
+        double* to = values.mutable_data();
+        {
+          // As above: plain memory only.
+          const py::gil_scoped_release released;
+          ThreadTeam team(execution(threads));
+          embed_points(view, from, count, gamma, team, to);
+        }
+        return values;
+      },
+      py::arg("points"), py::arg("weights"), py::arg("at"), py::arg("gamma"), py::arg("threads"));
+}
+
+}  // namespace learndock::bindings

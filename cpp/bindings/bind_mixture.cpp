@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "arrays.hpp"
+#include "learndock/mixture.hpp"
+#include "learndock/top_k.hpp"
+
+namespace learndock::bindings {
+
+void bind_mixture(py::module_& module) {
+  py::enum_<MixtureRule>(module, "MixtureRule")
+      .value("distance", MixtureRule::distance)
+      .value("greedy", MixtureRule::greedy)
+      .value("auto", MixtureRule::automatic);
+
+  module.def(
+      "mixture",
+      [](const py::array& gram_argument, const py::array& cross_argument, const py::array& self_argument,
+         MixtureRule rule, Index size, int threads) {
+        const auto gram = require<double>(gram_argument, "gram", 3);
+        const auto cross = require<double>(cross_argument, "cross", 2);
+        const auto self = require<double>(self_argument, "self_inner", 1);
+        const Index users = gram.shape(0), m = gram.shape(1);
+        require_size(gram.shape(2), m, "gram: last axis");
+        require_size(cross.shape(0), users, "cross");
+        require_size(cross.shape(1), m, "cross: last axis");
+        require_size(self.shape(0), users, "self_inner");
+        Array<double> weights(std::vector<py::ssize_t>{users, m}), mmd2(users);
+        const double* from_gram = gram.data();
+        const double* from_cross = cross.data();
+        const double* from_self = self.data();
+        double* to = weights.mutable_data();
+        double* to_mmd2 = mmd2.mutable_data();
+        {
+          // Plain memory from here on: other Python threads may run.
+          const py::gil_scoped_release released;
+          ThreadTeam team(execution(threads));
+          team.for_each(users, [&](Index u, int) {
+            to_mmd2[u] = mixture(from_gram + u * m * m, from_cross + u * m, from_self[u], m, rule, size, to + u * m);
+          });
+        }
+        return py::make_tuple(weights, mmd2);
+      },
+      py::arg("gram"), py::arg("cross"), py::arg("self_inner"), py::arg("rule"), py::arg("size"), py::arg("threads"));
+
+  module.def(
+      "top_k",
+      [](const py::array& values_argument, Index k) {
+        const auto values = require<double>(values_argument, "values", 1);
+        const std::vector<Index> chosen = top_k(values.data(), values.shape(0), k);
+        return Array<Index>(static_cast<py::ssize_t>(chosen.size()), chosen.data());
+      },
+      py::arg("values"), py::arg("k"));
+}
+
+}  // namespace learndock::bindings

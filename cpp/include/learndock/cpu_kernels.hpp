@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The innermost loops, one table of them per instruction set, all from cpu/kernels.inl. A call covers a range of tiles,
+// so that the choice of the table costs nothing. Plain arrays only: see cpu/kernels.inl for why.
+#pragma once
+
+#include "learndock/embedding.hpp"
+
+namespace learndock {
+
+/// The rows of a query for the float32 kernel, cut into groups. Each group has one sign of the weights and a centre
+/// of its own, so that norms stay small: exp(-gamma ||x - y||^2) = 2^(row_term + lane_term + <row, y - centre>).
+struct QueryRows {
+  Index dim = 0;
+  Index group_count = 0;
+  const Index* group_begin = nullptr;  ///< [group_count + 1] rows of each group
+  const float* centres = nullptr;      ///< [group_count, dim]
+  const float* signs = nullptr;        ///< [group_count] +1 or -1
+  const float* error_terms = nullptr;  ///< [group_count] relative error of a kernel value, apart from the lane's part
+  const float* rows = nullptr;         ///< [rows, dim] 2 gamma log2(e) (x - centre)
+  const float* row_terms = nullptr;    ///< [rows] -gamma log2(e) ||x - centre||^2
+  const float* row_weights = nullptr;  ///< [rows] |weight|
+  float exponent_scale = 0;            ///< gamma log2(e)
+  float error_slope = 0;               ///< relative error per unit of ||y - centre||^2
+};
+
+struct CpuKernels {
+  const char* name;
+
+  /// values[p] = sum_i a_i k(x_i, y_p) over the rows of the query, for all points p of the tiles, in float32, and
+  /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of dim * tile_lanes.
+  void (*embed_float)(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
+                      float* errors);
+
+  /// The same sum in float64, with squared distances as sums of squared differences: no digit is lost to an offset.
+  void (*embed_double)(const Embedding& query, double gamma, const double* tiles, Index tiles_count, double* values);
+
+  /// Exactly that for tiles of float; `widened` is scratch of dim * tile_lanes.
+  void (*embed_double_of_float)(const Embedding& query, double gamma, const float* tiles, Index tiles_count,
+                                double* widened, double* values);
+
+  /// For one tile of points z: mass[lane] += sum_i k(x_i, z_lane), moments[k][lane] += sum_i k(x_i, z_lane) x_ik.
+  void (*add_moments)(const double* rows, Index row_count, Index dim, double gamma, const double* tile, double* mass,
+                      double* moments);
+};
+
+extern const CpuKernels baseline_kernels;
+extern const CpuKernels avx2_kernels;
+extern const CpuKernels avx512_kernels;
+
+}  // namespace learndock

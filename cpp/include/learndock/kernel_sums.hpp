@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Inner products of kernel mean embeddings, in batches:
+//
+//   <P, Q> = sum_ij a_i b_j k(x_i, y_j),   ||mu_P - mu_Q||^2 = <P, P> - 2 <P, Q> + <Q, Q>
+//   (squared MMD; Gretton et al., JMLR 2012, Lemma 6)
+//
+// Cost: 2 K K' dim flops and K K' exponentials a pair of embeddings, every stored point read once; no K x K' matrix is
+// ever in memory. Sums over the points of an embedding are float64 in all variants.
+//
+// The float32 kernel expands ||x - y||^2 = ||x||^2 + ||y||^2 - 2 <x, y> around the query's own centroid (the kernel is
+// translation invariant) and bounds its error, to first order in u = 2^-24 and with gamma-scaled squares X, Y of the
+// two norms about the centre, by a relative
+//
+//   u [ 3 (dim + 4) (X + Y) + count + 8 ]
+//
+// a kernel value: dim + 1 roundings in the exponent's chain and in each norm, each at most the sum of the terms'
+// magnitudes 2 (X + Y), two for the shift, the rest for exp2 and the sum over `count` rows. A query whose rows lie far
+// apart is cut into groups with X <= 16 each. Callers recompute in float64 what the bound cannot separate.
+#pragma once
+
+#include <vector>
+
+#include "learndock/embedding.hpp"
+#include "learndock/parallel.hpp"
+
+namespace learndock {
+
+/// A query prepared for the float32 kernel: rows grouped, shifted and scaled. Owns its memory.
+class PreparedQuery {
+ public:
+  PreparedQuery(const Embedding& query, double gamma);
+
+  Index dim() const { return dim_; }
+  Index group_count() const { return static_cast<Index>(signs_.size()); }
+
+  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * tile_lanes.
+  void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
+
+ private:
+  struct Group;
+  void add_group(const Embedding& query, const Group& group, double gamma);
+
+  Index dim_;
+  float exponent_scale_;
+  float error_slope_;
+  std::vector<Index> group_begin_{0};
+  std::vector<float> centres_, signs_, error_terms_, rows_, row_terms_, row_weights_;
+};
+
+/// float32: products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].
+void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbeddings<float>& batch, ThreadTeam& team,
+                    double* products, double* errors);
+
+/// float64: products[q, i] = <queries[q], batch[i]>.
+template <class Scalar>
+void inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch, double gamma,
+                    ThreadTeam& team, double* products);
+
+/// float64: products[i] = <query, batch[chosen[i]]> for chosen_count embeddings of the batch.
+template <class Scalar>
+void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const Index* chosen,
+                           Index chosen_count, double gamma, ThreadTeam& team, double* products);
+
+/// float64: products[i] = <batch[i], batch[i]>.
+template <class Scalar>
+void self_inner_products(const PackedEmbeddings<Scalar>& batch, double gamma, ThreadTeam& team, double* products);
+
+/// float64: values[p] = mu(y_p) = sum_i a_i k(x_i, y_p) for rows y [point_count, dim].
+void embed_points(const Embedding& embedding, const double* points, Index point_count, double gamma, ThreadTeam& team,
+                  double* values);
+
+}  // namespace learndock

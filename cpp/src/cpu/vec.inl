@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Vectors of the width that the including file names, by the compiler's vector extension: the same source for SSE2,
+// AVX2, AVX-512 and NEON. Everything has internal linkage.
+
+template <class Scalar>
+struct VecOf;
+
+template <>
+struct VecOf<float> {
+  typedef float type __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
+  typedef std::int32_t bits __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
+};
+
+template <>
+struct VecOf<double> {
+  typedef double type __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
+  typedef std::int64_t bits __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
+};
+
+template <class Scalar>
+using Vec = typename VecOf<Scalar>::type;
+
+template <class Scalar>
+constexpr int lanes_of = LEARNDOCK_VECTOR_BYTES / static_cast<int>(sizeof(Scalar));
+
+/// Vectors that hold the lanes of one tile.
+template <class Scalar>
+constexpr int parts_of = static_cast<int>(tile_lanes) / lanes_of<Scalar>;
+
+/// Rows worked on together. 8 accumulators cover the latency of two FMAs a cycle and leave registers to spare even
+/// where there are only 16.
+template <class Scalar>
+constexpr int rows_together = 8 / parts_of<Scalar>;
+
+template <class Scalar>
+inline Vec<Scalar> load(const Scalar* from) {
+  Vec<Scalar> v;
+  __builtin_memcpy(&v, from, sizeof v);
+  return v;
+}
+
+template <class Scalar>
+inline void store(Scalar* to, Vec<Scalar> v) {
+  __builtin_memcpy(to, &v, sizeof v);
+}
+
+/// 2^x for x <= 0 (or a hair above), by rounding to the nearest integer n and a polynomial in x - n in [-1/2, 1/2].
+/// Below the smallest normal number the result is that number. Relative error 2e-7.
+inline Vec<float> exp2(Vec<float> x) {
+  typedef VecOf<float>::bits Bits;
+  const float smallest = -126.0f;
+  const float shift = 12582912.0f;  // 1.5 * 2^23: adding it leaves the integer in the low bits
+  x = x < smallest ? smallest - Vec<float>{} : x;
+  const Vec<float> shifted = x + shift;
+  const Vec<float> f = x - (shifted - shift);
+  Vec<float> p = 1.5403530e-4f + Vec<float>{};
+  p = p * f + 1.3333558e-3f;
+  p = p * f + 9.6181291e-3f;
+  p = p * f + 5.5504109e-2f;
+  p = p * f + 2.4022651e-1f;
+  p = p * f + 6.9314718e-1f;
+  p = p * f + 1.0f;
+  return reinterpret_cast<Vec<float>>(reinterpret_cast<Bits>(p) + (reinterpret_cast<Bits>(shifted) << 23));
+}
+
+/// The same in float64. The terms of the Taylor series up to degree 13: relative error 3e-16.
+inline Vec<double> exp2(Vec<double> x) {
+  typedef VecOf<double>::bits Bits;
+  const double smallest = -1022.0;
+  const double shift = 6755399441055744.0;  // 1.5 * 2^52
+  x = x < smallest ? smallest - Vec<double>{} : x;
+  const Vec<double> shifted = x + shift;
+  const Vec<double> f = x - (shifted - shift);
+  Vec<double> p = 1.3691488853904128881e-12 + Vec<double>{};
+  p = p * f + 2.5678435993488205142e-11;
+  p = p * f + 4.4455382718708114976e-10;
+  p = p * f + 7.0549116208011233299e-9;
+  p = p * f + 1.0178086009239699728e-7;
+  p = p * f + 1.3215486790144309488e-6;
+  p = p * f + 1.5252733804059840280e-5;
+  p = p * f + 1.5403530393381609954e-4;
+  p = p * f + 1.3333558146428443423e-3;
+  p = p * f + 9.6181291076284771620e-3;
+  p = p * f + 5.5504108664821579953e-2;
+  p = p * f + 2.4022650695910071233e-1;
+  p = p * f + 6.9314718055994530942e-1;
+  p = p * f + 1.0;
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<Bits>(p) + (reinterpret_cast<Bits>(shifted) << 52));
+}

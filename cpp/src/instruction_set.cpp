@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "learndock/instruction_set.hpp"
+
+#include <cstdlib>
+#include <stdexcept>
+
+#ifdef LEARNDOCK_X86_64
+#include <cpuid.h>
+#endif
+
+namespace learndock {
+
+namespace {
+
+#ifdef LEARNDOCK_X86_64
+// XCR0 says which registers the operating system saves: bits 1-2 SSE and AVX, bits 5-7 the AVX-512 state.
+unsigned long long saved_registers() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned osxsave = 1u << 27;
+  if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !(ecx & osxsave)) return 0;
+  unsigned low = 0, high = 0;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return (static_cast<unsigned long long>(high) << 32) | low;
+}
+
+bool has_avx2() {
+  return (saved_registers() & 0x6) == 0x6 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+bool has_avx512() {
+  return has_avx2() && (saved_registers() & 0xe6) == 0xe6 && __builtin_cpu_supports("avx512f") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+#endif
+
+bool always() { return true; }
+
+struct Variant {
+  const char* name;
+  bool (*available)();
+  const CpuKernels* kernels;
+};
+
+const std::vector<Variant>& variants() {
+  static const std::vector<Variant> all = {
+      {"baseline", always, &baseline_kernels},
+#ifdef LEARNDOCK_X86_64
+      {"avx2", has_avx2, &avx2_kernels},
+      {"avx512", has_avx512, &avx512_kernels},
+#endif
+  };
+  return all;
+}
+
+const CpuKernels* choose() {
+  const char* forced = std::getenv("LEARNDOCK_SIMD");
+  const CpuKernels* newest = nullptr;
+  std::string names;
+  for (const Variant& variant : variants()) {
+    if (!variant.available()) continue;
+    if (forced && variant.name == std::string(forced)) return variant.kernels;
+    newest = variant.kernels;
+    names += std::string(names.empty() ? "" : ", ") + variant.name;
+  }
+  if (forced && *forced)
+    throw std::runtime_error("LEARNDOCK_SIMD: got \"" + std::string(forced) + "\", this machine has " + names);
+  return newest;
+}
+
+}  // namespace
+
+std::vector<std::string> built_instruction_sets() {
+  std::vector<std::string> names;
+  for (const Variant& variant : variants()) names.emplace_back(variant.name);
+  return names;
+}
+
+std::vector<std::string> available_instruction_sets() {
+  std::vector<std::string> names;
+  for (const Variant& variant : variants())
+    if (variant.available()) names.emplace_back(variant.name);
+  return names;
+}
+
+const CpuKernels& active_kernels() {
+  static const CpuKernels* const chosen = choose();
+  return *chosen;
+}
+
+}  // namespace learndock

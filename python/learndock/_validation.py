@@ -1,0 +1,119 @@
+"""Checks of what callers pass in. Every error names the argument, says what came and what was expected."""
+
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+# exp(-gamma d^2) stays meaningful in float64 well inside these; beyond them norms overflow.
+_LARGEST_COORDINATE = 1e150
+
+
+def as_array(value: Any, name: str) -> npt.NDArray[Any]:
+    """`value` as a NumPy array of numbers: arrays, DataFrames, tensors of any device (without importing torch), lists.
+
+    Never a view that a later step could write through; the caller's data is only read.
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch tensor, on any device, with or without gradient
+        value = value.detach().cpu().numpy()
+    elif hasattr(value, "to_numpy"):  # pandas, polars
+        try:
+            value = value.to_numpy(dtype=np.float64)
+        except TypeError:
+            value = value.to_numpy()
+        except ValueError as error:
+            raise InvalidArgument(f"{name}: expected numbers, got a table with other columns ({error})") from None
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise InvalidArgument(f"{name}: expected a rectangular array of numbers ({error})") from None
+    if array.dtype == object:
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidArgument(f"{name}: expected numbers, got an array of objects ({error})") from None
+    if array.dtype.kind not in "biuf":
+        raise InvalidArgument(f"{name}: expected numbers, got dtype {array.dtype}")
+    return array
+
+
+def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
+    """`value` as a C-contiguous float64 array of `ndim` axes, none of them empty."""
+    array = as_array(value, name)
+    if ndim is not None and array.ndim != ndim:
+        raise InvalidArgument(f"{name}: expected {ndim} dimensions, got shape {array.shape}")
+    if array.size == 0:
+        raise InvalidArgument(f"{name}: expected at least one number, got shape {array.shape}")
+    return np.asarray(array, dtype=np.float64, order="C")
+
+
+def finite(array: npt.NDArray[Any], name: str) -> None:
+    """Raise if the array holds NaN or infinity, or numbers so large that their squares overflow."""
+    good = np.isfinite(array)
+    if not good.all():
+        first = tuple(int(i) for i in np.argwhere(~good)[0])
+        raise InvalidArgument(f"{name}: expected finite numbers, got {array[first]} at index {first}")
+    if array.dtype == np.float64 and array.size and max(-array.min(), array.max()) > _LARGEST_COORDINATE:
+        raise InvalidArgument(f"{name}: expected magnitudes up to {_LARGEST_COORDINATE:g}, got {np.abs(array).max():g}")
+
+
+def finite_float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
+    """`float64` and `finite` in one."""
+    array = float64(value, name, ndim=ndim)
+    finite(array, name)
+    return array
+
+
+def embedding(
+    points: Any, weights: Any, *, names: tuple[str, str] = ("points", "weights")
+) -> tuple[FloatArray, FloatArray]:
+    """Points (K, d) and weights (K,) of one embedding, as float64."""
+    z = finite_float64(points, names[0], ndim=2)
+    beta = finite_float64(weights, names[1], ndim=1)
+    if len(z) != len(beta):
+        raise InvalidArgument(f"{names[1]}: expected one weight for each of the {len(z)} {names[0]}, got {len(beta)}")
+    return z, beta
+
+
+def positive_gamma(value: Any) -> float:
+    """Gamma of exp(-gamma ||x - y||^2): a finite number above 0."""
+    try:
+        gamma = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgument(f"gamma: expected a positive number, got {value!r}") from None
+    if not (np.isfinite(gamma) and gamma > 0):
+        raise InvalidArgument(f"gamma: expected a positive number, got {value!r}")
+    return gamma
+
+
+def positive_integer(value: Any, name: str) -> int:
+    """An integer of at least 1."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}") from None
+    if isinstance(value, bool) or number < 1:
+        raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}")
+    return number
+
+
+def offsets(value: Any, point_count: int, name: str = "offsets") -> npt.NDArray[np.int64]:
+    """Starts of the embeddings in stacked points: increasing, from 0 to the number of points."""
+    array = np.asarray(value)
+    if array.ndim != 1 or array.size < 2 or array.dtype.kind not in "iu":
+        raise InvalidArgument(
+            f"{name}: expected integers of shape (N + 1,), got dtype {array.dtype}, shape {array.shape}"
+        )
+    array = np.ascontiguousarray(array, dtype=np.int64)
+    if array[0] != 0 or array[-1] != point_count or (np.diff(array) < 1).any():
+        raise InvalidArgument(f"{name}: expected increasing integers from 0 to {point_count} (the number of points)")
+    return array

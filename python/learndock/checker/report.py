@@ -1,0 +1,107 @@
+"""All checks of a learnware, from its zip on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learndock.checker.requirements import RequirementsChecker
+from learndock.checker.result import CheckResult, Status
+from learndock.checker.semantic import SemanticChecker
+from learndock.checker.statistical import StatisticalChecker
+from learndock.errors import InvalidArgument, LearndockError
+from learndock.learnware.learnware import Learnware
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from learndock.learnware import ArchiveLimits
+    from learndock.runtime import ModelLimits
+    from learndock.specification import SemanticSpecification
+
+__all__ = ["CheckReport", "check_learnware"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What all checkers say of a learnware.
+
+    Attributes
+    ----------
+    status : Status
+        The worst of all.
+    checks : tuple of CheckResult
+        In the order in which they were made.
+    learnware : Learnware or None
+        Opened, for the caller to close; None where it is INVALID.
+    """
+
+    status: Status
+    checks: tuple[CheckResult, ...]
+    learnware: Learnware | None = field(default=None, compare=False, repr=False)
+
+
+def check_learnware(
+    path: str | PathLike[str],
+    semantic: SemanticSpecification | Mapping[str, Any] | None = None,
+    *,
+    limits: ModelLimits | None = None,
+    archive_limits: ArchiveLimits | None = None,
+) -> CheckReport:
+    """Open a learnware and check it; one that is merely bad is no exception.
+
+    Parameters
+    ----------
+    path : path
+        A zip or folder.
+    semantic : SemanticSpecification or mapping, optional
+        The semantic part, by default the one in the zip.
+    limits : ModelLimits, optional
+        What the model's process may use.
+    archive_limits : ArchiveLimits, optional
+        How large the zip's contents may be.
+
+    Returns
+    -------
+    CheckReport
+        Where the model's requirements are not here, it is not started, and the status is NONUSABLE at best.
+
+    Raises
+    ------
+    InvalidArgument
+        There is no such file, or no semantic part, neither given nor in the zip; SemanticError, which is one, where
+        the one given breaks a rule.
+    """
+    from learndock.specification import SemanticSpecification
+
+    if not Path(path).exists():
+        raise InvalidArgument(f"path: expected a zip or a folder, got {path}, which does not exist")
+    if semantic is not None and not isinstance(semantic, SemanticSpecification):
+        semantic = SemanticSpecification.from_dict(semantic)
+    try:
+        learnware = Learnware.open(path, semantic=semantic, limits=limits, archive_limits=archive_limits)
+    except LearndockError as error:
+        result = CheckResult("archive", Status.INVALID, str(error), {"error": type(error).__name__})
+        return CheckReport(Status.INVALID, (result,))
+    try:
+        if learnware.semantic is None:
+            raise InvalidArgument("semantic: expected a semantic specification, as an argument or in the zip; got none")
+        checks = _check(learnware, limits)
+    except BaseException:
+        learnware.close()
+        raise
+    status = min(check.status for check in checks)
+    if status == Status.INVALID:
+        learnware.close()
+        return CheckReport(status, checks)
+    return CheckReport(status, checks, learnware)
+
+
+def _check(learnware: Learnware, limits: ModelLimits | None) -> tuple[CheckResult, ...]:
+    opened = CheckResult("archive", Status.USABLE, "the zip can be opened, and its description and files fit")
+    semantic = SemanticChecker().check(learnware)
+    requirements = RequirementsChecker().check(learnware)
+    statistical = StatisticalChecker(limits=limits, start=requirements.status == Status.USABLE).check(learnware)
+    return opened, semantic, requirements, statistical

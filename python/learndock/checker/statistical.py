@@ -1,0 +1,166 @@
+"""Whether the model runs, and predicts what its specifications say."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock.checker.result import CheckResult, Status
+from learndock.errors import ModelError
+from learndock.runtime import ModelLimits, ModelProcess
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock.learnware import Learnware
+    from learndock.runtime import ModelInfo
+    from learndock.specification import SemanticSpecification
+
+__all__ = ["StatisticalChecker"]
+
+_PASSED = "passed"
+_ROWS = 10
+_SEED = 0
+# For these the shape and type of predictions are fixed.
+_NUMERIC_TASKS = ("Classification", "Regression", "Feature Extraction")
+
+
+class StatisticalChecker:
+    """Starts the model in its own process, and checks it against both specifications.
+
+    The checks, by their names in `CheckResult.details`: ``specification`` (there is a statistical one),
+    ``self_distance`` (its distance to itself is finite), ``instantiation``, ``input_shape`` (the model's, against
+    the semantic and the statistical specification), ``prediction`` (of 10 random rows), ``output_length``,
+    ``output_type``, ``output_shape`` (against the model's), ``labels`` (of a classification: in range, or one number
+    for each class), ``output_dimension`` (of a regression). A check whose ground is missing is not there: without
+    predictions nothing is said of their shape.
+
+    Parameters
+    ----------
+    limits : ModelLimits, optional
+        What the model's process may use; `seconds` is for the start and the prediction together.
+    start : bool
+        False checks without the model: the result is then NONUSABLE at best.
+    """
+
+    def __init__(self, *, limits: ModelLimits | None = None, start: bool = True) -> None:
+        self._limits = limits or ModelLimits()
+        self._start = start
+
+    def check(self, learnware: Learnware) -> CheckResult:
+        """Check one learnware.
+
+        Parameters
+        ----------
+        learnware : Learnware
+
+        Returns
+        -------
+        CheckResult
+            INVALID where a check failed; the message lists all that did.
+        """
+        found = _check_specification(learnware)
+        best, summary = Status.NONUSABLE, "the model was not started"
+        if self._start:
+            found |= self._check_model(learnware)
+            best, summary = Status.USABLE, "the model predicts as its specifications say"
+        faults = [f"{name}: {fault}" for name, fault in found.items() if fault != _PASSED]
+        if faults:
+            return CheckResult("statistical", Status.INVALID, "; ".join(faults), found)
+        return CheckResult("statistical", best, summary, found)
+
+    def _check_model(self, learnware: Learnware) -> dict[str, str]:
+        deadline = time.monotonic() + self._limits.seconds
+        process = ModelProcess(learnware.folder, learnware.description.model, limits=self._limits)
+        try:
+            try:
+                info = process.start()
+            except ModelError as error:
+                return {"instantiation": str(error)}
+            found = {"instantiation": _PASSED, "input_shape": _input_fault(info, learnware)}
+            shape = learnware.specification.input_shape if learnware.specification is not None else info.input_shape
+            if shape is None:
+                return found
+            rows = np.random.default_rng(_SEED).standard_normal((_ROWS, *shape))
+            try:
+                outputs = process.call("predict", rows, seconds=max(0.0, deadline - time.monotonic()))
+            except ModelError as error:
+                return found | {"prediction": str(error)}
+        finally:
+            process.close()
+        return found | {"prediction": _PASSED} | _check_outputs(outputs, info, learnware.semantic)
+
+
+def _check_specification(learnware: Learnware) -> dict[str, str]:
+    specification = learnware.specification
+    if specification is None:
+        return {"specification": "there is no statistical specification"}
+    distance = specification.mmd2(specification)
+    finite = _PASSED if math.isfinite(distance) else f"the distance to itself is {distance}, expected a finite number"
+    return {"specification": _PASSED, "self_distance": finite}
+
+
+def _input_fault(info: ModelInfo, learnware: Learnware) -> str:
+    if info.input_shape is None:
+        return "the model's input_shape is missing, or no tuple of integers"
+    semantic, specification = learnware.semantic, learnware.specification
+    expected: dict[str, tuple[int, ...]] = {}
+    if semantic is not None and semantic.data == "Table" and semantic.input_dimension is not None:
+        expected["the semantic specification's Input"] = (semantic.input_dimension,)
+    if specification is not None:
+        expected["the statistical specification's points"] = specification.input_shape
+    faults = [f"{source} {shape}" for source, shape in expected.items() if shape != info.input_shape]
+    return f"the model has {info.input_shape}, {' and '.join(faults)}" if faults else _PASSED
+
+
+def _check_outputs(
+    outputs: npt.NDArray[Any], info: ModelInfo, semantic: SemanticSpecification | None
+) -> dict[str, str]:
+    if outputs.ndim == 0 or len(outputs) != _ROWS:
+        return {"output_length": f"predict returned shape {outputs.shape}, expected {_ROWS} rows"}
+    found = {"output_length": _PASSED}
+    task = semantic.task if semantic is not None else None
+    if task in _NUMERIC_TASKS:
+        numeric = outputs.dtype.kind in "biuf"
+        found["output_type"] = _PASSED if numeric else f"predict returned dtype {outputs.dtype}, expected numbers"
+        if not numeric:
+            return found
+    elif info.output_shape is None:
+        return found
+    # One number a row may come as (n,) or as (n, 1).
+    columns = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs
+    found["output_shape"] = _output_fault(columns.shape[1:], info)
+    dimension = semantic.output_dimension if semantic is not None else None
+    if task == "Classification":
+        found["labels"] = _label_fault(columns, dimension)
+    elif task == "Regression":
+        correct = columns.shape[1:] == (dimension,)
+        found["output_dimension"] = (
+            _PASSED if correct else f"rows of shape {columns.shape[1:]}, the semantic specification says {dimension}"
+        )
+    return found
+
+
+def _output_fault(shape: tuple[int, ...], info: ModelInfo) -> str:
+    if info.output_shape is None:
+        return "the model's output_shape is missing, or no tuple of integers"
+    if shape != info.output_shape:
+        return f"predict returned rows of shape {shape}, the model's output_shape is {info.output_shape}"
+    return _PASSED
+
+
+def _label_fault(columns: npt.NDArray[Any], classes: int | None) -> str:
+    if classes is None:
+        return "the semantic specification has no number of classes"
+    if columns.shape[1:] == (classes,):
+        return _PASSED
+    if columns.shape[1:] != (1,):
+        return f"rows of shape {columns.shape[1:]}, expected one label or {classes} numbers, one for each class"
+    # NaN is in no range.
+    outside = columns[~((columns >= 0) & (columns < classes))]
+    if outside.size:
+        return f"the label {outside.flat[0]} is outside 0 to {classes - 1}"
+    return _PASSED

@@ -1,0 +1,46 @@
+"""The command `learndock`: its verbs, and how an error ends it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from learndock.cli.contents import get, ls, rm
+from learndock.cli.demo import demo
+from learndock.cli.info import info
+from learndock.cli.output import error_line
+from learndock.cli.pack import pack
+from learndock.cli.search import search
+from learndock.cli.spec import spec
+from learndock.cli.submit import submit
+from learndock.errors import LearndockError
+
+__all__ = ["app"]
+
+
+class _Verbs(TyperGroup):
+    """The verbs; an error of ours or of the file system is one line on stderr and exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `learndock ls dock | head`: typer ends quietly
+        except (LearndockError, OSError) as error:
+            error_line(error)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="A learnware dock: find trained models by what their training data looked like, and reuse them.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for verb in (demo, spec, pack, submit, search, get, rm, ls, info):
+    app.command()(verb)

@@ -1,0 +1,61 @@
+"""`learndock info`: this installation, or a dock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learndock.cli.arguments import AsJson, existing_dock
+from learndock.cli.output import print_facts, print_json
+
+__all__ = ["info"]
+
+
+def info(
+    dock: Annotated[
+        Path | None, typer.Argument(metavar="[DOCK]", help="Folder of a dock; without it, the installation is shown.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what this installation is, or what a dock holds."""
+    facts = _installation() if dock is None else _of_dock(existing_dock(dock))
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+def _installation() -> dict[str, object]:
+    from learndock.config import config
+
+    return config()
+
+
+def _of_dock(folder: Path) -> dict[str, object]:
+    from learndock.dock import Dock
+
+    with Dock(folder, readonly=True) as shelf:
+        spaces = [
+            {"type": space.type, "input_shape": list(space.input_shape), "gamma": space.gamma, "usable": count}
+            for space, count in shelf.spaces().items()
+        ]
+        usable, count = sum(shelf.spaces().values()), len(shelf)
+    return {
+        "path": str(folder),
+        "format": json.loads((folder / "dock.json").read_bytes())["format"],
+        "learnwares": count,
+        "by_status": {"USABLE": usable, "NONUSABLE": count - usable},
+        "spaces": spaces,
+        "bytes": {
+            "zips": _bytes_under(folder / "zips"),
+            "specs": _bytes_under(folder / "specs"),
+            "catalog": sum(file.stat().st_size for file in folder.glob("catalog.sqlite*")),
+        },
+    }
+
+
+def _bytes_under(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

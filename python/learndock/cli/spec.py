@@ -1,0 +1,66 @@
+"""`learndock spec`: sketch a table of data, at home, without giving it away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from learndock.cli.arguments import AsJson
+from learndock.cli.output import print_json, print_line, spinner
+
+__all__ = ["spec"]
+
+
+def spec(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A .csv, .npy, .npz or .parquet file of numbers, a row each.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it (.json or .npz).")] = Path(
+        "stat.json"
+    ),
+    points: Annotated[int, typer.Option("--points", min=1, help="Points of the reduced set.")] = 100,
+    gamma: Annotated[float, typer.Option("--gamma", help="Of the kernel exp(-gamma ||x - y||^2).")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides everything random.")] = 0,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", help="A column to leave out, such as the label, by name or index. May be repeated."),
+    ] = None,
+    free_weights: Annotated[
+        bool, typer.Option("--free-weights", help="Let weights be negative and their sum free.")
+    ] = False,
+    no_reduce: Annotated[
+        bool, typer.Option("--no-reduce", help="Keep every row as it is: the file then gives the data away.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the statistical specification (RKME) of a table of data."""
+    from learndock.cli.data_file import read_data_file
+    from learndock.specification import RKMETableSpecification
+
+    with spinner("Sketching the data"):
+        table = read_data_file(data).without(drop or [])
+        specification = RKMETableSpecification.fit(
+            table,
+            n_points=points,
+            gamma=gamma,
+            random_state=seed,
+            weights="free" if free_weights else "nonnegative",
+            reduce=not no_reduce,
+        )
+        specification.save(output)
+    kept, features = specification.points.shape
+    facts = {
+        "path": str(output),
+        "rows": specification.num_points,
+        "features": features,
+        "points": kept,
+        "gamma": specification.gamma,
+        "fit_mmd2": specification.fit_mmd2,
+    }
+    if as_json:
+        print_json(facts)
+        return
+    closeness = "" if specification.fit_mmd2 is None else f", squared MMD to them {specification.fit_mmd2:.3g}"
+    print_line(f"{output}: {kept} points for {facts['rows']} rows of {features} features{closeness}")

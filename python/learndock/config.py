@@ -1,0 +1,64 @@
+"""What this installation is and how many threads the kernels use."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import sys
+
+from learndock import _core
+from learndock._validation import positive_integer
+
+__all__ = ["config", "set_threads", "show_config"]
+
+_OPTIONAL_PACKAGES = ("torch", "matplotlib", "pandas")
+
+# 0: the core decides, by OMP_NUM_THREADS, affinity and cgroup quota, at each call.
+_threads = 0
+
+
+def set_threads(count: int | None) -> None:
+    """Set how many threads the kernels use in this process.
+
+    Parameters
+    ----------
+    count : int or None
+        At least 1. None returns to the default: OMP_NUM_THREADS, else the processors that this process may use.
+
+    Raises
+    ------
+    InvalidArgument
+        If `count` is not a positive integer.
+    """
+    global _threads
+    _threads = 0 if count is None else positive_integer(count, "count")
+
+
+def resolve_threads(threads: int | None) -> int:
+    """Threads for one call: the argument, else the setting, else 0 (the core decides)."""
+    return _threads if threads is None else positive_integer(threads, "threads")
+
+
+def config() -> dict[str, object]:
+    """What `show_config` prints, as a dict."""
+    return {
+        "version": _core.version,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "compiler": _core.compiler,
+        "machine": platform.machine(),
+        "instruction_set": _core.active_instruction_set(),
+        "instruction_sets_available": _core.available_instruction_sets(),
+        "instruction_sets_built": _core.built_instruction_sets(),
+        "threads": _threads or _core.default_threads(),
+        "optional_packages": {name: importlib.util.find_spec(name) is not None for name in _OPTIONAL_PACKAGES},
+    }
+
+
+def show_config() -> None:
+    """Print version, compiler, instruction set, threads and which optional packages were found."""
+    for key, value in config().items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {'found' if found else 'not found'}" for name, found in value.items())
+        elif isinstance(value, list):
+            value = ", ".join(value)
+        sys.stdout.write(f"{key.replace('_', ' ')}: {value}\n")

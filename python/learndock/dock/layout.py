@@ -1,0 +1,100 @@
+"""Where things lie in a dock's folder, and the number of its format."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from learndock import _core
+from learndock.dock._durable import sync_folder, write_durably
+from learndock.errors import DockFormatError, ReadOnlyDock
+
+# Format 1: catalog.sqlite, zips/<id>.zip, specs/<segment>/*.npy.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of a dock.
+
+    Attributes
+    ----------
+    root : Path
+    """
+
+    root: Path
+
+    @property
+    def marker(self) -> Path:
+        """dock.json: says that this is a dock, and of which format. Written once, last."""
+        return self.root / "dock.json"
+
+    @property
+    def catalog(self) -> Path:
+        """The SQLite file."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def zips(self) -> Path:
+        """The learnwares as they were submitted, <id>.zip."""
+        return self.root / "zips"
+
+    @property
+    def specs(self) -> Path:
+        """The segments, one folder each."""
+        return self.root / "specs"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that writes."""
+        return self.root / "write.lock"
+
+    def zip(self, learnware_id: int) -> Path:
+        """The zip of one learnware."""
+        return self.zips / f"{learnware_id:08d}.zip"
+
+    def segment(self, name: str) -> Path:
+        """The folder of one segment."""
+        return self.specs / name
+
+    def exists(self) -> bool:
+        """Whether a dock is here; raises DockFormatError where something else is, or a newer format."""
+        if not self.marker.exists():
+            own = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "zips", "specs", "write.lock"}
+            try:
+                strange = sorted({entry.name for entry in self.root.iterdir()} - own)
+            except FileNotFoundError:
+                return False
+            except NotADirectoryError:
+                raise DockFormatError(f"path: expected a folder, got the file {self.root}") from None
+            # What is left of a creation that was cut off is made anew; anything else is somebody's.
+            strange = [name for name in strange if not name.startswith(".dock.json.")]
+            if strange:
+                raise DockFormatError(f"path: expected a dock or an empty folder, got {self.root} with {strange[0]}")
+            return False
+        try:
+            found = json.loads(self.marker.read_bytes())["format"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DockFormatError(f"{self.marker}: expected the format of a dock ({error})") from None
+        if not isinstance(found, int) or found < 1:
+            raise DockFormatError(f"{self.marker}: format: expected a positive integer, got {found!r}")
+        if found > FORMAT:
+            raise DockFormatError(
+                f"{self.root}: a dock of format {found}; this learndock reads up to {FORMAT}: install a newer one"
+            )
+        return True
+
+    def create(self, *, readonly: bool) -> None:
+        """Make the folders of a new dock; `finish` makes it one."""
+        if readonly:
+            raise ReadOnlyDock(f"path: no dock at {self.root}, and readonly=True makes none")
+        for folder in (self.root, self.zips, self.specs):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def finish(self) -> None:
+        """Write dock.json, when all else is in place."""
+        content = {"format": FORMAT, "made_by": f"learndock {_core.version}", "made_at": datetime.now(UTC).isoformat()}
+        write_durably(self.marker, json.dumps(content).encode())
+        sync_folder(self.root)

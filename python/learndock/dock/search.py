@@ -1,0 +1,262 @@
+"""The exact search: every specification of the space is looked at, so the result is proven.
+
+1. Inner products of the user with all specifications, in float32, each with a bound on its error.
+2. Whatever could be among the nearest by those bounds is computed again in float64.
+3. The nearest are ordered by (mmd2, id); a mixture is built of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learndock import _core, kernels
+from learndock.config import resolve_threads
+from learndock.dock.results import Hit, Mixture, SearchResult
+from learndock.dock.score import reference_scores
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock.dock.store import SpaceView
+    from learndock.specification import RKMETableSpecification
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+
+# Below this share of the space a filter's survivors are computed in float64 one by one; above, the whole space is
+# scanned in float32, which costs about an eighth a specification.
+_NARROW_FILTER = 1 / 8
+
+# Users scanned together: results of all of them are in memory at once.
+_MOST_PRODUCTS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a search is asked for.
+
+    Attributes
+    ----------
+    k : int
+        Singles.
+    rule : {"distance", "greedy", "auto"}
+    mixture : int
+        Most learnwares in the mixture; 0 for none.
+    """
+
+    k: int
+    rule: kernels.MixtureRule
+    mixture: int
+
+    @property
+    def candidates(self) -> int:
+        """How many of the nearest the mixture is chosen from: the reference's rules look at the square."""
+        return self.mixture if self.rule == "distance" else self.mixture**2
+
+
+@dataclass(slots=True)
+class _Work:
+    """Counts and seconds by stage."""
+
+    amounts: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.amounts[f"{name}_seconds"] = time.perf_counter() - start
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """Distances of one user to the specifications at `at` (places in the view), and bounds on their errors."""
+
+    at: IndexArray
+    mmd2: FloatArray
+    error: FloatArray
+
+
+def exact_search(
+    view: SpaceView,
+    specs: Sequence[RKMETableSpecification],
+    wish: Wish,
+    *,
+    allowed: IndexArray | None,
+    skipped: int,
+    threads: int | None = None,
+) -> list[SearchResult]:
+    """Search one space for many users.
+
+    Parameters
+    ----------
+    view : SpaceView
+    specs : sequence of RKMETableSpecification
+        Users; all of the view's space.
+    wish : Wish
+    allowed : ndarray of int64, optional
+        Ids that the semantic filter lets through, ascending; None for all.
+    skipped : int
+        Reported as it is.
+    threads : int, optional
+    """
+    visible = view.visible if allowed is None else view.visible & np.isin(view.ids, allowed, assume_unique=True)
+    at = np.flatnonzero(visible)
+    group = max(1, _MOST_PRODUCTS // max(1, len(view.ids)))
+    results: list[SearchResult] = []
+    for start in range(0, len(specs), group):
+        results += _search_group(view, specs[start : start + group], wish, at, skipped, resolve_threads(threads))
+    return results
+
+
+def _search_group(
+    view: SpaceView,
+    specs: Sequence[RKMETableSpecification],
+    wish: Wish,
+    at: IndexArray,
+    skipped: int,
+    threads: int,
+) -> list[SearchResult]:
+    work = _Work({"scanned": float(len(at))})
+    self_inner = [spec.inner(spec, threads=threads or None) for spec in specs]
+    with work.stage("scan"):
+        if len(at) <= _NARROW_FILTER * len(view.ids):
+            scans = [
+                _Scan(at, user - 2 * _exact_products(view, spec, at, threads) + view.self_inner[at], np.zeros(len(at)))
+                for spec, user in zip(specs, self_inner, strict=True)
+            ]
+        else:
+            scans = _scan(view, specs, self_inner, at, threads)
+    return [
+        _finish(view, spec, user, scan, wish, skipped, _Work(dict(work.amounts)), threads)
+        for spec, user, scan in zip(specs, self_inner, scans, strict=True)
+    ]
+
+
+def _scan(
+    view: SpaceView, specs: Sequence[RKMETableSpecification], self_inner: Sequence[float], at: IndexArray, threads: int
+) -> list[_Scan]:
+    queries = [_core.PreparedQuery(spec.points, spec.weights, spec.gamma) for spec in specs]
+    products = np.empty((len(specs), len(view.ids)))
+    errors = np.empty_like(products)
+    for segment, start, end in zip(view.segments, view.starts[:-1], view.starts[1:], strict=True):
+        batch = segment.packed
+        products[:, start:end], errors[:, start:end] = _core.inner_products_float(
+            queries, batch.tiles, batch.weights, batch.offsets, threads
+        )
+    if len(at) < len(view.ids):
+        products, errors = products[:, at], errors[:, at]
+    docked = view.self_inner[at]
+    return [
+        _Scan(at, user - 2 * product + docked, 2 * error)
+        for user, product, error in zip(self_inner, products, errors, strict=True)
+    ]
+
+
+def _exact_products(view: SpaceView, spec: RKMETableSpecification, at: IndexArray, threads: int) -> FloatArray:
+    """<user, P> in float64 for the specifications at the given ascending places."""
+    products = np.empty(len(at))
+    bounds = np.searchsorted(at, view.starts)
+    for i, segment in enumerate(view.segments):
+        here = slice(int(bounds[i]), int(bounds[i + 1]))
+        if here.start < here.stop:
+            batch = segment.packed
+            products[here] = _core.chosen_inner_products(
+                spec.points,
+                spec.weights,
+                batch.tiles,
+                batch.weights,
+                batch.offsets,
+                at[here] - view.starts[i],
+                spec.gamma,
+                threads,
+            )
+    return products
+
+
+def _finish(
+    view: SpaceView,
+    spec: RKMETableSpecification,
+    user: float,
+    scan: _Scan,
+    wish: Wish,
+    skipped: int,
+    work: _Work,
+    threads: int,
+) -> SearchResult:
+    wanted = min(max(wish.k, wish.candidates), len(scan.at))
+    if not wanted:
+        return SearchResult((), None, True, "exact", work.amounts, skipped)
+    with work.stage("rank"):
+        # What may be among the `wanted` nearest: its lower bound is at most the wanted-th smallest upper bound.
+        upper = scan.mmd2 + scan.error
+        threshold = upper[_core.top_k(upper, wanted)[-1]]
+        near = np.flatnonzero(scan.mmd2 - scan.error <= threshold)
+        at = scan.at[near]
+        products = _exact_products(view, spec, at, threads)
+        mmd2 = user - 2 * products + view.self_inner[at]
+        order = np.lexsort((view.ids[at], mmd2))[:wanted]
+        at, mmd2, products = at[order], mmd2[order], products[order]
+    work.amounts["evaluated"] = float(len(near))
+    with work.stage("mixture"):
+        mixture = _mixture(view, spec, user, at[: wish.candidates], products[: wish.candidates], mmd2, wish, threads)
+    shown = min(wish.k, len(at))
+    scores = reference_scores(
+        mmd2[:shown].tolist(),
+        None if mixture is None else mixture.mmd2,
+        total=float(scan.mmd2.sum()),
+        largest=max(float(scan.mmd2.max()), float(mmd2[-1])),
+        count=len(scan.mmd2),
+    )
+    norms = np.sqrt(np.maximum(user * view.self_inner[at[:shown]], np.finfo(float).tiny))
+    singles = tuple(
+        Hit(learnware_name(int(view.ids[place])), float(mmd2[i]), float(products[i] / norms[i]), scores[i])
+        for i, place in enumerate(at[:shown])
+    )
+    return SearchResult(singles, mixture, True, "exact", work.amounts, skipped)
+
+
+def _mixture(
+    view: SpaceView,
+    spec: RKMETableSpecification,
+    user: float,
+    at: IndexArray,
+    products: FloatArray,
+    mmd2: FloatArray,
+    wish: Wish,
+    threads: int,
+) -> Mixture | None:
+    # An exact match can't be bettered; the reference makes no mixture then either.
+    if len(at) < 2 or (wish.rule != "distance" and mmd2[0] <= 0):
+        return None
+    gram = _gram(view, at, spec.gamma, threads)
+    weights, value = kernels.mixture(gram, products, user, rule=wish.rule, size=wish.mixture, threads=threads or None)
+    members = np.argsort(-weights, kind="stable")[: int(np.count_nonzero(weights))]
+    if len(members) < 2:
+        return None
+    ids = tuple(learnware_name(int(view.ids[at[member]])) for member in members)
+    return Mixture(ids, tuple(float(weights[member]) for member in members), float(value))
+
+
+def _gram(view: SpaceView, at: IndexArray, gamma: float, threads: int) -> FloatArray:
+    """<P_i, P_j> of a few specifications, in float64."""
+    owner = np.searchsorted(view.starts, at, side="right") - 1
+    pairs = [
+        view.segments[segment].packed.embedding(int(place - view.starts[segment]))
+        for segment, place in zip(owner, at, strict=True)
+    ]
+    batch = kernels.pack([z for z, _ in pairs], [beta for _, beta in pairs], dtype="float64")
+    gram: FloatArray = _core.inner_products(
+        [z for z, _ in pairs], [beta for _, beta in pairs], batch.tiles, batch.weights, batch.offsets, gamma, threads
+    )
+    return (gram + gram.T) / 2
+
+
+def learnware_name(number: int) -> str:
+    """The public id of a learnware: eight digits or more, so that text and number sort alike."""
+    return f"{number:08d}"

@@ -1,0 +1,645 @@
+"""The kernels: inner products and MMD in batches, weights on a simplex, reduced sets, herding, mixtures.
+
+Everything takes NumPy arrays, tensors or lists, checks them, and calls the compiled core once. k(x, y) is always
+exp(-gamma ||x - y||^2). Results do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import numpy as np
+
+from learndock import _core
+from learndock._seeding import spread_rows
+from learndock._validation import (
+    as_array,
+    embedding,
+    finite,
+    finite_float64,
+    float64,
+    positive_gamma,
+    positive_integer,
+)
+from learndock._validation import (
+    offsets as checked_offsets,
+)
+from learndock.config import resolve_threads
+from learndock.errors import InvalidArgument, SpecificationMismatch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+
+__all__ = [
+    "PackedEmbeddings",
+    "ReducedSet",
+    "embed",
+    "fit_reduced_set",
+    "herd",
+    "inner",
+    "instruction_sets",
+    "mixture",
+    "mmd2",
+    "pack",
+    "simplex_qp",
+    "top_k",
+]
+
+Precision = Literal["float32", "float64"]
+MixtureRule = Literal["distance", "greedy", "auto"]
+WeightRule = Literal["nonnegative", "simplex", "free"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PackedEmbeddings:
+    """Many embeddings in the order in which the kernels read them; made by `pack`.
+
+    Attributes
+    ----------
+    tiles : ndarray of float32 or float64, shape (ceil(P / 16), d, 16)
+        The points of all embeddings, one after the other, 16 to a tile.
+    weights : ndarray, shape (P,), dtype of `tiles`
+    offsets : ndarray of int64, shape (N + 1,)
+        Embedding i owns the points offsets[i] to offsets[i + 1] - 1.
+    """
+
+    tiles: npt.NDArray[Any]
+    weights: npt.NDArray[Any]
+    offsets: IndexArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def dim(self) -> int:
+        """Number of coordinates d of a point."""
+        return int(self.tiles.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Float32 or float64."""
+        return self.tiles.dtype
+
+    def embedding(self, index: int) -> tuple[FloatArray, FloatArray]:
+        """Points (K, d) and weights (K,) of one embedding, as float64."""
+        begin, end = int(self.offsets[index]), int(self.offsets[index + 1])
+        return _core.unpack_points(self.tiles, begin, end), self.weights[begin:end].astype(np.float64)
+
+    def self_inner(self, *, gamma: float, threads: int | None = None) -> FloatArray:
+        """<P, P> of every embedding, in float64. Shape (N,)."""
+        return _core.self_inner_products(
+            self.tiles, self.weights, self.offsets, positive_gamma(gamma), resolve_threads(threads)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReducedSet:
+    """What `fit_reduced_set` found.
+
+    Attributes
+    ----------
+    points : ndarray of float64, shape (K, d)
+    weights : ndarray of float64, shape (K,)
+    mmd2 : float
+        Squared MMD between the reduced set and the data.
+    evaluations : int
+        How often the objective and its gradient were evaluated.
+    """
+
+    points: FloatArray
+    weights: FloatArray
+    mmd2: float
+    evaluations: int
+
+
+def pack(
+    points: Any, weights: Any, *, offsets: Any = None, dtype: Precision | type[np.floating[Any]] = "float32"
+) -> PackedEmbeddings:
+    """Bring many embeddings into the order in which the kernels read them.
+
+    Parameters
+    ----------
+    points : array of shape (N, K, d), list of arrays (K_i, d), or, with `offsets`, array of shape (P, d)
+    weights : array of shape (N, K), list of arrays (K_i,), or, with `offsets`, array of shape (P,)
+        Any sign, any sum.
+    offsets : array of int, shape (N + 1,), optional
+        Starts of the embeddings in stacked points.
+    dtype : {"float32", "float64"}, default "float32"
+        What the points are stored in. float32 is what a dock holds.
+
+    Returns
+    -------
+    PackedEmbeddings
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, differing dimensions, NaN or infinity, or values outside float32's range.
+    """
+    scalar = np.dtype(dtype)
+    if scalar not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise InvalidArgument(f"dtype: expected float32 or float64, got {dtype!r}")
+    if offsets is not None:
+        z = as_array(points, "points")
+        beta = as_array(weights, "weights")
+        if z.ndim != 2 or z.size == 0 or beta.shape != z.shape[:1]:
+            raise InvalidArgument(
+                f"points, weights: expected shapes (P, d) and (P,) with offsets, got {z.shape} and {beta.shape}"
+            )
+        starts = checked_offsets(offsets, len(z))
+    else:
+        z, beta, starts = _stack(points, weights)
+    narrow_z, narrow_beta = _cast(z, "points", scalar), _cast(beta, "weights", scalar)
+    return PackedEmbeddings(_core.pack_points(narrow_z), narrow_beta, starts)
+
+
+def _stack(points: Any, weights: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], IndexArray]:
+    """Points (P, d), weights (P,) and starts of a batch given as (N, K, d) or as a list of (K_i, d)."""
+    if not isinstance(points, list | tuple):
+        z, beta = as_array(points, "points"), as_array(weights, "weights")
+        if z.ndim != 3 or z.size == 0 or beta.shape != z.shape[:2]:
+            raise InvalidArgument(
+                f"points, weights: expected shapes (N, K, d) and (N, K), got {z.shape} and {beta.shape}"
+            )
+        starts = np.arange(len(z) + 1, dtype=np.int64) * z.shape[1]
+        return z.reshape(-1, z.shape[2]), beta.reshape(-1), starts
+    if not len(points) or len(points) != len(weights):
+        raise InvalidArgument(
+            f"points, weights: expected lists of one length above 0, got {len(points)}, {len(weights)}"
+        )
+    arrays = [as_array(array, f"points[{i}]") for i, array in enumerate(points)]
+    betas = [as_array(array, f"weights[{i}]") for i, array in enumerate(weights)]
+    for i, (array, beta_i) in enumerate(zip(arrays, betas, strict=True)):
+        if array.ndim != 2 or array.size == 0 or array.shape[1] != arrays[0].shape[1]:
+            raise InvalidArgument(
+                f"points[{i}]: expected shape (K, d) with the d of points[0], {arrays[0].shape}, got {array.shape}"
+            )
+        if beta_i.shape != array.shape[:1]:
+            raise InvalidArgument(f"weights[{i}]: expected shape {array.shape[:1]}, got {beta_i.shape}")
+    starts = np.concatenate([[0], np.cumsum([len(array) for array in arrays])]).astype(np.int64)
+    return np.concatenate(arrays), np.concatenate(betas), starts
+
+
+def _cast(array: npt.NDArray[Any], name: str, scalar: np.dtype[Any]) -> npt.NDArray[Any]:
+    finite(array, name)
+    with np.errstate(over="ignore"):
+        cast = np.ascontiguousarray(array, dtype=scalar)
+    if not np.isfinite(cast).all():
+        raise InvalidArgument(f"{name}: expected magnitudes within {scalar}'s range, got {np.abs(array).max():g}")
+    return cast
+
+
+def _as_pairs(queries: Any) -> list[tuple[FloatArray, FloatArray]]:
+    if isinstance(queries, PackedEmbeddings):
+        return [queries.embedding(i) for i in range(len(queries))]
+    if not isinstance(queries, Sequence) or not queries:
+        raise InvalidArgument(f"queries: expected PackedEmbeddings or pairs (points, weights), got {type(queries)}")
+    pairs = []
+    for i, pair in enumerate(queries):
+        if not isinstance(pair, Sequence) or len(pair) != 2:
+            raise InvalidArgument(f"queries[{i}]: expected a pair (points, weights), got {type(pair)}")
+        pairs.append(embedding(*pair, names=(f"queries[{i}] points", f"queries[{i}] weights")))
+    return pairs
+
+
+def _require_dim(got: int, expected: int, name: str) -> None:
+    if got != expected:
+        raise SpecificationMismatch(f"{name}: expected points of {expected} coordinates, got {got}")
+
+
+@overload
+def inner(
+    points: Any,
+    weights: Any,
+    other_points: Any,
+    other_weights: Any,
+    *,
+    gamma: float,
+    offsets: None = None,
+    other_offsets: None = None,
+    threads: int | None = None,
+) -> float: ...
+
+
+@overload
+def inner(
+    points: Any,
+    weights: Any,
+    other_points: Any,
+    other_weights: Any,
+    *,
+    gamma: float,
+    offsets: Any = None,
+    other_offsets: Any = None,
+    threads: int | None = None,
+) -> FloatArray: ...
+
+
+def inner(
+    points: Any,
+    weights: Any,
+    other_points: Any,
+    other_weights: Any,
+    *,
+    gamma: float,
+    offsets: Any = None,
+    other_offsets: Any = None,
+    threads: int | None = None,
+) -> float | FloatArray:
+    """Inner products of embeddings, in float64.
+
+    <P, Q> = sum_ij a_i b_j exp(-gamma ||x_i - y_j||^2)
+
+    Parameters
+    ----------
+    points, other_points : array of shape (P, d)
+        Float32 input is widened; nothing is narrowed.
+    weights, other_weights : array of shape (P,)
+    gamma : float
+        Positive.
+    offsets, other_offsets : array of int, shape (N + 1,), optional
+        Where a side holds several embeddings stacked: their starts. See `pack`.
+    threads : int, optional
+        Default: `learndock.set_threads`, OMP_NUM_THREADS, or all processors.
+
+    Returns
+    -------
+    float, or ndarray of shape (N, M) where either side has offsets
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, or gamma <= 0.
+    SpecificationMismatch
+        If the two sides have different d.
+
+    Examples
+    --------
+    Two single points at distance 1 with gamma = 1: exp(-1).
+
+    >>> from learndock import kernels
+    >>> round(kernels.inner([[0.0]], [1.0], [[1.0]], [1.0], gamma=1.0), 6)
+    0.367879
+    """
+    gamma = positive_gamma(gamma)
+    z, beta = embedding(points, weights)
+    other_z, other_beta = embedding(other_points, other_weights, names=("other_points", "other_weights"))
+    _require_dim(other_z.shape[1], z.shape[1], "other_points")
+    starts = checked_offsets([0, len(z)] if offsets is None else offsets, len(z))
+    other_starts = checked_offsets(
+        [0, len(other_z)] if other_offsets is None else other_offsets, len(other_z), "other_offsets"
+    )
+    spans = list(itertools.pairwise(starts))
+    products = _core.inner_products(
+        [z[begin:end] for begin, end in spans],
+        [beta[begin:end] for begin, end in spans],
+        _core.pack_points(other_z),
+        other_beta,
+        other_starts,
+        gamma,
+        resolve_threads(threads),
+    )
+    return float(products[0, 0]) if offsets is None and other_offsets is None else products
+
+
+def mmd2(
+    queries: Any,
+    packed: PackedEmbeddings,
+    *,
+    gamma: float,
+    precision: Precision = "float32",
+    threads: int | None = None,
+) -> FloatArray:
+    """Squared MMD of many embeddings against many.
+
+    ||mu_P - mu_Q||^2 = <P, P> - 2 <P, Q> + <Q, Q>   (Gretton et al., JMLR 2012, Lemma 6)
+
+    Parameters
+    ----------
+    queries : PackedEmbeddings, or sequence of Q pairs (points (K, d), weights (K,))
+    packed : PackedEmbeddings
+        N embeddings, as `pack` returns them.
+    gamma : float
+        Positive.
+    precision : {"float32", "float64"}, default "float32"
+        Arithmetic of the Q x N products <P, Q>; the self products and all sums over points are float64. float32 needs
+        a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|.
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of float64, shape (Q, N)
+        Not clamped: rounding can leave a distance of 0 a little below 0.
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, gamma <= 0, or float32 asked of a float64 batch.
+    SpecificationMismatch
+        If the queries and the batch have different d.
+    """
+    gamma = positive_gamma(gamma)
+    count = resolve_threads(threads)
+    if not isinstance(packed, PackedEmbeddings):
+        raise InvalidArgument(f"packed: expected PackedEmbeddings (from pack), got {type(packed)}")
+    pairs = _as_pairs(queries)
+    for i, (z, _) in enumerate(pairs):
+        _require_dim(z.shape[1], packed.dim, f"queries[{i}]")
+    batch = (packed.tiles, packed.weights, packed.offsets)
+    if precision == "float32":
+        if packed.dtype != np.float32:
+            raise InvalidArgument("precision: float32 needs embeddings packed in float32, got float64")
+        prepared = [_core.PreparedQuery(z, beta, gamma) for z, beta in pairs]
+        products, _ = _core.inner_products_float(prepared, *batch, count)
+    elif precision == "float64":
+        products = _core.inner_products([z for z, _ in pairs], [beta for _, beta in pairs], *batch, gamma, count)
+    else:
+        raise InvalidArgument(f'precision: expected "float32" or "float64", got {precision!r}')
+    query_self = np.array([inner(z, beta, z, beta, gamma=gamma, threads=count or None) for z, beta in pairs])
+    return query_self[:, None] - 2 * products + packed.self_inner(gamma=gamma, threads=threads)
+
+
+def embed(points: Any, weights: Any, at: Any, *, gamma: float, threads: int | None = None) -> FloatArray:
+    """Values of an embedding at given rows, in float64.
+
+    mu(x) = sum_j weights[j] exp(-gamma ||points[j] - x||^2)
+
+    Parameters
+    ----------
+    points : array of shape (K, d)
+    weights : array of shape (K,)
+    at : array of shape (n, d)
+    gamma : float
+        Positive.
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of float64, shape (n,)
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, or gamma <= 0.
+    SpecificationMismatch
+        If the points and the rows have different d.
+    """
+    z, beta = embedding(points, weights)
+    rows = finite_float64(at, "at", ndim=2)
+    _require_dim(rows.shape[1], z.shape[1], "at")
+    return _core.embed_points(z, beta, rows, positive_gamma(gamma), resolve_threads(threads))
+
+
+def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArray, float | FloatArray]:
+    """Weights on the simplex: minimise 1/2 w' K w - c' w with w >= 0, sum w = 1.
+
+    Parameters
+    ----------
+    K : array of shape (n, n), or (B, n, n) for B problems
+        Symmetric, positive semidefinite; singular is fine (the weights may then not be unique).
+    c : array of shape (n,) or (B, n)
+    threads : int, optional
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (n,) or (B, n)
+    objective : float, or ndarray of shape (B,)
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, or a K that is not symmetric.
+
+    References
+    ----------
+    Wu et al., TKDE 2023, equation 9; active set after Lawson & Hanson 1974 (see cpp/include/learndock/simplex_qp.hpp).
+
+    Examples
+    --------
+    With K the identity and c = (1, 0) the minimum is the corner (1, 0).
+
+    >>> from learndock import kernels
+    >>> weights, objective = kernels.simplex_qp([[1.0, 0.0], [0.0, 1.0]], [1.0, 0.0])
+    >>> weights.tolist(), objective
+    ([1.0, 0.0], -0.5)
+    """
+    matrix, vector = finite_float64(K, "K"), finite_float64(c, "c")
+    single = matrix.ndim == 2
+    if single:
+        matrix, vector = matrix[None], vector[None]
+    if matrix.ndim != 3 or matrix.shape[1] != matrix.shape[2] or vector.shape != matrix.shape[:2]:
+        raise InvalidArgument(
+            f"K, c: expected shapes (n, n) and (n,), or (B, n, n) and (B, n); got {np.shape(K)} and {np.shape(c)}"
+        )
+    asymmetry = np.abs(matrix - matrix.transpose(0, 2, 1)).max()
+    if asymmetry > 1e-8 * max(1e-300, np.abs(matrix).max()):
+        raise InvalidArgument(
+            f"K: expected a symmetric matrix, got entries that differ from their twins by {asymmetry:g}"
+        )
+    weights, objective, _ = _core.simplex_qp(matrix, vector, resolve_threads(threads))
+    return (weights[0], float(objective[0])) if single else (weights, objective)
+
+
+def herd(
+    candidates: Any,
+    mean: Any,
+    *,
+    n: int,
+    gamma: float,
+    replace: bool = True,
+    threads: int | None = None,
+) -> IndexArray:
+    """Kernel herding: choose n of the candidates so that they follow an embedding.
+
+    x_{t+1} = argmax_x  mu(x) - 1/(t+1) sum_{s <= t} k(x_s, x)   (Chen, Welling & Smola, UAI 2010, equation 8)
+
+    Parameters
+    ----------
+    candidates : array of shape (N, d)
+    mean : array of shape (N,)
+        mu(x) of the embedding at each candidate.
+    n : int
+        Samples to choose; at most N without replacement.
+    gamma : float
+        Positive.
+    replace : bool, default True
+        Whether a candidate may be chosen again.
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Indices in the order of choice; ties go to the lower index. The first m of n are the herd of m.
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, gamma <= 0, or n > N without replacement.
+    """
+    x = finite_float64(candidates, "candidates", ndim=2)
+    mu = finite_float64(mean, "mean", ndim=1)
+    if len(x) != len(mu):
+        raise InvalidArgument(f"mean: expected one value for each of the {len(x)} candidates, got {len(mu)}")
+    count = positive_integer(n, "n")
+    if not replace and count > len(x):
+        raise InvalidArgument(f"n: expected at most {len(x)} (the candidates) without replacement, got {count}")
+    return _core.herd(x, mu, count, positive_gamma(gamma), bool(replace), resolve_threads(threads))
+
+
+def fit_reduced_set(
+    X: Any,
+    *,
+    n_points: int = 100,
+    gamma: float = 0.1,
+    random_state: int | np.random.Generator | None = None,
+    weights: WeightRule = "nonnegative",
+    max_evaluations: int = 80,
+    threads: int | None = None,
+) -> ReducedSet:
+    """Fit K points and weights whose embedding is close to that of the data.
+
+    minimise || 1/n sum_i k(x_i, .) - sum_j beta_j k(z_j, .) ||^2 over z and beta together, by L-BFGS.
+    It starts from rows that lie apart (k-means++).
+
+    Parameters
+    ----------
+    X : array of shape (n, d)
+        Finite. Only read.
+    n_points : int, default 100
+        K, at most n.
+    gamma : float, default 0.1
+    random_state : int or numpy.random.Generator, optional
+        Chooses the rows to start from.
+    weights : {"nonnegative", "simplex", "free"}, default "nonnegative"
+        nonnegative: beta >= 0, with the sum that fits best. simplex: beta >= 0, sum 1. free: any real numbers.
+    max_evaluations : int, default 80
+        Limit on evaluations of the objective with its gradient; each costs about 6 n K d flops.
+    threads : int, optional
+
+    Returns
+    -------
+    ReducedSet
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, gamma <= 0, n_points < 1 or > n, or an unknown rule.
+
+    References
+    ----------
+    Wu et al., TKDE 2023 (RKME). Differs from `learnware` in that points and weights move together.
+    """
+    rows = finite_float64(X, "X", ndim=2)
+    count = positive_integer(n_points, "n_points")
+    if count > len(rows):
+        raise InvalidArgument(f"n_points: expected at most {len(rows)} (the rows of X), got {count}")
+    budget = positive_integer(max_evaluations, "max_evaluations")
+    rule = _core.WeightRule.__members__.get(weights)
+    if rule is None:
+        raise InvalidArgument(f'weights: expected "nonnegative", "simplex" or "free", got {weights!r}')
+    start = spread_rows(rows, count, np.random.default_rng(random_state))
+    points, beta, value, evaluations = _core.fit_reduced_set(
+        rows, start, positive_gamma(gamma), rule, budget, resolve_threads(threads)
+    )
+    return ReducedSet(points, beta, value, evaluations)
+
+
+def mixture(
+    gram: Any,
+    cross: Any,
+    self_inner: Any,
+    *,
+    rule: MixtureRule = "distance",
+    size: int = 20,
+    threads: int | None = None,
+) -> tuple[FloatArray, float | FloatArray]:
+    """Weights of a mixture of learnwares for a user, from inner products alone.
+
+    ||sum_i w_i mu_i - mu_u||^2 = w' gram w - 2 cross' w + self_inner
+
+    Parameters
+    ----------
+    gram : array of shape (m, m), or (U, m, m) for U users
+        <mu_i, mu_j> of the candidates.
+    cross : array of shape (m,) or (U, m)
+        <mu_i, mu_u>.
+    self_inner : float, or array of shape (U,)
+        <mu_u, mu_u>.
+    rule : {"distance", "greedy", "auto"}, default "distance"
+        distance: the `size` nearest with w_i ~ (1 + d_i / d_(5))^-4, d_i = MMD^2, d_(5) the fifth smallest.
+        greedy: one candidate at a time, weights re-solved, until the gain is under 5 % (the reference's).
+        auto: all at once, then the heaviest up to 98 % of the weight, re-solved (the reference's).
+    size : int, default 20
+        Most candidates in the mixture.
+    threads : int, optional
+
+    Returns
+    -------
+    weights : ndarray of float64, shape (m,) or (U, m)
+        0 for those left out; sum 1.
+    mmd2 : float, or ndarray of shape (U,)
+
+    Raises
+    ------
+    InvalidArgument
+        For wrong shapes, NaN or infinity, or an unknown rule.
+    """
+    matrix, vector = finite_float64(gram, "gram"), finite_float64(cross, "cross")
+    user = np.atleast_1d(finite_float64(self_inner, "self_inner"))
+    single = matrix.ndim == 2
+    if single:
+        matrix, vector = matrix[None], vector[None]
+    if matrix.ndim != 3 or matrix.shape[1] != matrix.shape[2] or vector.shape != matrix.shape[:2]:
+        raise InvalidArgument(
+            "gram, cross: expected shapes (m, m) and (m,), or (U, m, m) and (U, m); "
+            f"got {np.shape(gram)} and {np.shape(cross)}"
+        )
+    if user.shape != matrix.shape[:1]:
+        raise InvalidArgument(f"self_inner: expected shape {matrix.shape[:1]}, got {user.shape}")
+    chosen = _core.MixtureRule.__members__.get(rule)
+    if chosen is None:
+        raise InvalidArgument(f'rule: expected "distance", "greedy" or "auto", got {rule!r}')
+    weights, value = _core.mixture(
+        matrix, vector, user, chosen, positive_integer(size, "size"), resolve_threads(threads)
+    )
+    return (weights[0], float(value[0])) if single else (weights, value)
+
+
+def top_k(values: Any, k: int) -> IndexArray:
+    """Indices of the k smallest values, ordered by (value, index); NaN counts as larger than everything.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+    k : int
+        At least 1; where it exceeds n, all n are returned.
+
+    Returns
+    -------
+    ndarray of int64, shape (min(k, n),)
+
+    Examples
+    --------
+    >>> from learndock import kernels
+    >>> kernels.top_k([3.0, 1.0, 2.0, 1.0], 3).tolist()
+    [1, 3, 2]
+    """
+    return _core.top_k(float64(values, "values", ndim=1), positive_integer(k, "k"))
+
+
+def instruction_sets() -> dict[str, Any]:
+    """Which variants of the kernels were built, which this machine can run, and which one runs.
+
+    The environment variable LEARNDOCK_SIMD forces one for the process ("baseline", "avx2", "avx512").
+    """
+    return {
+        "built": _core.built_instruction_sets(),
+        "available": _core.available_instruction_sets(),
+        "active": _core.active_instruction_set(),
+    }

@@ -1,0 +1,20 @@
+"""Learnwares: zips or folders with a model, its specifications and what it needs to run."""
+
+from __future__ import annotations
+
+from learndock.learnware.archive import ArchiveLimits, extract
+from learndock.learnware.description import LearnwareDescription, SpecificationEntry
+from learndock.learnware.learnware import Learnware
+from learndock.learnware.package import pack
+from learndock.learnware.requirements import missing_requirements, read_requirements
+
+__all__ = [
+    "ArchiveLimits",
+    "Learnware",
+    "LearnwareDescription",
+    "SpecificationEntry",
+    "extract",
+    "missing_requirements",
+    "pack",
+    "read_requirements",
+]

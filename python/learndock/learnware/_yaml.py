@@ -1,0 +1,66 @@
+"""YAML that strangers have written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from learndock.errors import LearnwareError
+
+__all__ = ["load_yaml"]
+
+# PyYAML reads some 100 KiB a second.
+_LARGEST_FILE = 256 * 1024
+_LARGEST_CONTENT = 2**20
+
+
+def load_yaml(file: Path) -> dict[str, Any]:
+    """Read the mapping in a YAML file.
+
+    A file of a page can stand for more than fits into the memory: aliases of aliases double at every level, and so do
+    merge keys ("<<"). Merge keys are refused, and the content is measured as if written out.
+
+    Raises
+    ------
+    LearnwareError
+        The file is missing, too large, no YAML, or no mapping of numbers, strings, dates, lists and mappings.
+    """
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            # What would merge keys; without it such a key is an error.
+            pass
+
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            raise LearnwareError(f"{file.name} is larger than {_LARGEST_FILE} bytes")
+        content = yaml.load(data, Loader)
+    except LearnwareError:
+        raise
+    except FileNotFoundError:
+        raise LearnwareError(f"{file.name} is missing") from None
+    # PyYAML lets exceptions of many kinds out of malformed scalars, RecursionError out of deep nesting.
+    except Exception as error:
+        raise LearnwareError(f"{file.name} can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise LearnwareError(f"{file.name}: expected a mapping, got {type(content).__name__}")
+    _check_size(content, file.name)
+    return content
+
+
+def _check_size(content: object, file_name: str) -> None:
+    size = 0
+    waiting = [content]
+    while waiting:
+        item = waiting.pop()
+        size += 1 + (len(item) if isinstance(item, str | bytes) else 0)
+        if size > _LARGEST_CONTENT:
+            raise LearnwareError(f"{file_name}: more than {_LARGEST_CONTENT} characters with its aliases written out")
+        if isinstance(item, dict):
+            waiting.extend(item.keys())
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple | set):
+            waiting.extend(item)

@@ -1,0 +1,220 @@
+"""Opening zips that strangers have made.
+
+All names, kinds and sizes are judged from the list of contents before anything is written; then every file is
+copied with its real bytes counted, because a list may lie.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learndock.errors import ArchiveRejected, InvalidArgument, LearnwareError
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["ArchiveLimits", "extract"]
+
+_BLOCK = 2**20
+# One entry of the list of contents, with a long name and the usual extra fields.
+_ENTRY_BYTES = 512
+# Small files of zeros compress a thousandfold, and harm nobody.
+_RATIO_FREE_BYTES = 16 * 2**20
+_DEEPEST, _LONGEST_NAME = 32, 255
+_ENCRYPTED_BITS = 0x1 | 0x40 | 0x2000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveLimits:
+    """How large a zip may become when it is opened.
+
+    Attributes
+    ----------
+    files : int
+        Number of entries, folders included.
+    file_bytes, total_bytes : int
+        Size of one file, and of all together.
+    ratio : int
+        Size over compressed size, of a file of more than 16 MiB and of the whole. Real models compress up to
+        tenfold, deflated zeros a thousandfold.
+    """
+
+    files: int = 10_000
+    file_bytes: int = 4 * 2**30
+    total_bytes: int = 8 * 2**30
+    ratio: int = 200
+
+    def __post_init__(self) -> None:
+        for limit in fields(self):
+            value = getattr(self, limit.name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise InvalidArgument(f"{limit.name}: expected a positive integer, got {value!r}")
+
+
+def extract(zip_path: str | PathLike[str], target: str | PathLike[str], *, limits: ArchiveLimits | None = None) -> None:
+    """Unpack a zip into an empty folder; where that fails, the folder is empty again.
+
+    The permissions that the zip names are ignored: only this user can read the files, nobody can execute them.
+
+    Parameters
+    ----------
+    zip_path : path
+        The zip.
+    target : path
+        A folder without contents, or none yet.
+    limits : ArchiveLimits, optional
+        How large the contents may be.
+
+    Raises
+    ------
+    ArchiveRejected
+        A name leaves the folder, repeats or clashes with another; an entry is a link or device, or encrypted; a
+        size is over the limits. Nothing has been written outside `target`.
+    LearnwareError
+        It is no zip, or damaged.
+    """
+    source, folder = Path(zip_path), Path(target)
+    if not source.is_file():
+        raise InvalidArgument(f"zip_path: expected a file, got {source}")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise InvalidArgument(f"target: expected an empty folder, got {folder}")
+    limits = limits or ArchiveLimits()
+    with contextlib.ExitStack() as undo:
+        undo.callback(_empty, folder)
+        try:
+            with _ListBoundedFile(source, limits) as file, zipfile.ZipFile(file) as archive:
+                for entry, parts in _checked_entries(archive, source.stat().st_size, limits):
+                    _write(archive, entry, folder.joinpath(*parts))
+        # What zipfile lets out of a damaged zip.
+        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
+            raise LearnwareError(f"{source.name} can't be opened as a zip: {error}") from error
+        undo.pop_all()
+
+
+class _ListBoundedFile(io.BufferedReader):
+    """A zip's file that refuses to be read in one piece larger than a list of contents may be.
+
+    zipfile reads the list at once and makes an object of every entry, however many there are.
+    """
+
+    def __init__(self, path: Path, limits: ArchiveLimits) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+        self._most = max(_BLOCK, _ENTRY_BYTES * limits.files)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(0, self._size - self.tell())
+        wanted = left if size is None or size < 0 else min(size, left)
+        if wanted > self._most:
+            raise ArchiveRejected(f"the zip's list of contents takes {wanted} bytes, at most {self._most} are allowed")
+        return super().read(wanted)
+
+
+def _checked_entries(
+    archive: zipfile.ZipFile, zip_bytes: int, limits: ArchiveLimits
+) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
+    """Every entry with the parts of its path, folders that hold the whole left out."""
+    entries = archive.infolist()
+    if len(entries) > limits.files:
+        raise ArchiveRejected(f"the zip has {len(entries)} entries, at most {limits.files} are allowed")
+    checked = []
+    for entry in entries:
+        parts = _checked_parts(entry.orig_filename)
+        _check_kind(entry)
+        _check_size(repr(entry.filename), entry.file_size, entry.compress_size, limits.file_bytes, limits.ratio)
+        if parts:
+            checked.append((entry, parts))
+    _check_clashes(checked)
+    # Entries may share their compressed bytes, so the whole is compared with the zip itself.
+    _check_size("the whole", sum(entry.file_size for entry in entries), zip_bytes, limits.total_bytes, limits.ratio)
+    return checked
+
+
+def _checked_parts(name: str) -> tuple[str, ...]:
+    if _CONTROL.search(name):
+        raise ArchiveRejected(f"the zip's entry {name!r} has control characters in its name")
+    if "\\" in name or name.startswith("/") or re.match(r"[A-Za-z]:", name):
+        raise ArchiveRejected(f"the zip's entry {name!r} has no relative path with / between its parts")
+    # Some tools begin every name with "./".
+    parts = tuple(part for part in name.removesuffix("/").split("/") if part != ".")
+    if not all(parts) or ".." in parts:
+        raise ArchiveRejected(f"the zip's entry {name!r} has a path that leaves its folder or has empty parts")
+    if len(parts) > _DEEPEST or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts):
+        raise ArchiveRejected(f"the zip's entry {name[:80]!r}... has a path that is too deep or too long")
+    return parts
+
+
+def _check_kind(entry: zipfile.ZipInfo) -> None:
+    kind = stat.S_IFMT(entry.external_attr >> 16)
+    if kind not in (0, stat.S_IFDIR if entry.is_dir() else stat.S_IFREG):
+        raise ArchiveRejected(f"the zip's entry {entry.filename!r} is neither a file nor a folder")
+    if entry.flag_bits & _ENCRYPTED_BITS:
+        raise ArchiveRejected(f"the zip's entry {entry.filename!r} is encrypted")
+    # Of the others, zipfile unpacks a block at once, however large it becomes.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ArchiveRejected(f"the zip's entry {entry.filename!r} is compressed by another method than deflate")
+
+
+def _check_size(what: str, size: int, compressed: int, most: int, ratio: int) -> None:
+    if size > most:
+        raise ArchiveRejected(f"{what} in the zip has {size} bytes, at most {most} are allowed")
+    if size > _RATIO_FREE_BYTES and size > ratio * max(compressed, 1):
+        raise ArchiveRejected(f"{what} in the zip is compressed more than {ratio} to 1 ({compressed} to {size} bytes)")
+
+
+def _check_clashes(entries: list[tuple[zipfile.ZipInfo, tuple[str, ...]]]) -> None:
+    """Refuse names that are the same, or are so on some file systems, and files that are also folders."""
+    spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
+    files: set[tuple[str, ...]] = set()
+    folders: set[tuple[str, ...]] = set()
+    for entry, parts in entries:
+        for depth in range(1, len(parts) + 1):
+            path = parts[:depth]
+            key = tuple(unicodedata.normalize("NFC", part).casefold() for part in path)
+            if spellings.setdefault(key, path) != path:
+                raise ArchiveRejected(
+                    f"the zip's entry {entry.filename!r} differs from another by case or accents only"
+                )
+            is_file = depth == len(parts) and not entry.is_dir()
+            if key in files or (is_file and key in folders):
+                raise ArchiveRejected(f"the zip's entry {entry.filename!r} is there twice")
+            (files if is_file else folders).add(key)
+
+
+def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    (path if entry.is_dir() else path.parent).mkdir(mode=0o700, parents=True, exist_ok=True)
+    if entry.is_dir():
+        return
+    # O_EXCL: nothing that lies there is written over, or through.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    written = 0
+    with os.fdopen(descriptor, "wb") as target, archive.open(entry) as source:
+        while block := source.read(_BLOCK):
+            written += len(block)
+            if written > entry.file_size:
+                raise ArchiveRejected(f"the zip's entry {entry.filename!r} holds more bytes than the zip says")
+            target.write(block)
+    if written != entry.file_size:
+        raise LearnwareError(f"the zip's entry {entry.filename!r} holds fewer bytes than the zip says")
+
+
+def _empty(folder: Path) -> None:
+    for item in folder.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink()

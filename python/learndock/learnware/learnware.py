@@ -1,0 +1,214 @@
+"""A learnware: a model with its specifications."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learndock._validation import as_array
+from learndock.errors import InvalidArgument, ModelError
+from learndock.learnware._running import RunningModel
+from learndock.learnware.archive import ArchiveLimits, extract
+from learndock.learnware.description import LearnwareDescription, find_root
+from learndock.learnware.requirements import read_requirements
+from learndock.runtime.scratch import private_folder, remove_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from os import PathLike
+    from types import TracebackType
+
+    import numpy.typing as npt
+
+    from learndock.runtime.limits import ModelLimits
+    from learndock.specification import RKMETableSpecification, SemanticSpecification
+
+__all__ = ["Learnware"]
+
+
+class Learnware:
+    """A model with its specifications, in a folder; made by `open`, and by `pack` from a fitted model.
+
+    The model is not loaded until it is asked to predict, and then in a process of its own (see `ModelProcess`), which
+    stays until `close`, the end of a ``with`` block, or until this object is forgotten; so does the folder that a zip
+    is unpacked into.
+
+    Attributes
+    ----------
+    id : str or None
+        Its name in a dock, or the one that it gives itself.
+    description : LearnwareDescription
+        What learnware.yaml says.
+    specification : RKMETableSpecification or None
+        The statistical part.
+    semantic : SemanticSpecification or None
+        The semantic part.
+    requirements : tuple of str
+        Distributions that the model needs, in pip's spelling.
+    path : Path
+        The zip or folder it was opened from.
+    folder : Path
+        Where its files are.
+
+    Examples
+    --------
+    ::
+
+        with Learnware.open("model.zip") as learnware:
+            predictions = learnware.predict(X)
+    """
+
+    id: str | None
+    description: LearnwareDescription
+    specification: RKMETableSpecification | None
+    semantic: SemanticSpecification | None
+    requirements: tuple[str, ...]
+    path: Path
+    folder: Path
+    _running: RunningModel
+    _end: weakref.finalize[..., Learnware]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        *,
+        semantic: SemanticSpecification | Mapping[str, Any] | None = None,
+        id: str | None = None,
+        limits: ModelLimits | None = None,
+        archive_limits: ArchiveLimits | None = None,
+    ) -> Learnware:
+        """Open a zip or folder; the model is not started.
+
+        Parameters
+        ----------
+        path : path
+            A zip, which is unpacked into a private temporary folder, or a folder, which is used as it is.
+        semantic : SemanticSpecification or mapping, optional
+            The semantic part, by default the one in the folder.
+        id : str, optional
+            Its name, by default the one that it gives itself.
+        limits : ModelLimits, optional
+            What the model's process may use.
+        archive_limits : ArchiveLimits, optional
+            How large the zip's contents may be.
+
+        Returns
+        -------
+        Learnware
+
+        Raises
+        ------
+        InvalidArgument
+            There is no such file.
+        ArchiveRejected
+            The zip could do harm.
+        LearnwareError
+            It is no zip, or what must be in it is missing or not as it must be.
+        SpecificationFileError, SemanticError
+            The statistical or the semantic specification in it is not as it must be.
+        """
+        source = Path(path)
+        if not source.exists():
+            raise InvalidArgument(f"path: expected a zip or a folder, got {source}, which does not exist")
+        with contextlib.ExitStack() as undo:
+            owned = None
+            if not source.is_dir():
+                owned = private_folder("learndock-learnware-")
+                undo.callback(remove_folder, owned)
+                extract(source, owned, limits=archive_limits)
+            learnware = cls.__new__(cls)
+            learnware._read(source, find_root(owned or source), semantic, id)
+            learnware._running = RunningModel(learnware.folder, learnware.description.model, limits, owned)
+            learnware._end = weakref.finalize(learnware, learnware._running.close)
+            undo.pop_all()
+        return learnware
+
+    @staticmethod
+    def pack(
+        model: Any,
+        *,
+        specification: RKMETableSpecification,
+        semantic: SemanticSpecification,
+        path: str | PathLike[str],
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
+
+        See `learndock.learnware.pack`, which this calls.
+        """
+        from learndock.learnware.package import pack
+
+        return pack(model, specification=specification, semantic=semantic, path=path, overwrite=overwrite)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """Predict in the model's process, which is started where none is running.
+
+        Parameters
+        ----------
+        X : array, DataFrame or tensor of shape (n, *input_shape)
+            Numbers.
+
+        Returns
+        -------
+        array of length n
+            What the model returned, copied.
+
+        Raises
+        ------
+        InvalidArgument
+            X is no array of numbers, has no rows, or rows of another shape than the model takes.
+        ModelTimeout
+            The model did not answer in time, and was ended.
+        ModelError
+            It can't be started, raised, or returned no array of numbers or strings with one entry per row.
+        """
+        rows = as_array(X, "X")
+        if rows.ndim == 0 or len(rows) == 0:
+            raise InvalidArgument(f"X: expected at least one row, got shape {rows.shape}")
+        process = self._running.process()
+        expected = process.start().input_shape
+        if expected is None and self.specification is not None:
+            expected = self.specification.input_shape
+        if expected is not None and rows.shape[1:] != expected:
+            raise InvalidArgument(f"X: expected rows of shape {expected}, got {rows.shape[1:]}")
+        predictions = process.call("predict", rows)
+        if predictions.ndim == 0 or len(predictions) != len(rows):
+            raise ModelError(f"predict returned shape {predictions.shape}, expected {len(rows)} rows")
+        return predictions
+
+    def close(self) -> None:
+        """End the model's process and remove the folder that the zip was unpacked into."""
+        self._end()
+
+    def __enter__(self) -> Learnware:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        name = self.id or (self.semantic.name if self.semantic is not None else self.description.name)
+        return f"Learnware({name or self.path.name!r}, {self.specification}, {self.semantic})"
+
+    def _read(
+        self, source: Path, root: Path, semantic: SemanticSpecification | Mapping[str, Any] | None, id: str | None
+    ) -> None:
+        from learndock.specification import SemanticSpecification, load_spec
+
+        self.path, self.folder = source, root
+        self.description = LearnwareDescription.read(root)
+        self.id = self.description.id if id is None else id
+        self.specification = None
+        for entry in self.description.specifications:
+            self.specification = load_spec(root / entry.file_name)
+        if semantic is None and self.description.semantic_file is not None:
+            semantic = SemanticSpecification.load(root / self.description.semantic_file)
+        elif semantic is not None and not isinstance(semantic, SemanticSpecification):
+            semantic = SemanticSpecification.from_dict(semantic)
+        self.semantic = semantic
+        self.requirements = read_requirements(root)

@@ -1,0 +1,260 @@
+"""Packing: a fitted scikit-learn model and its specifications become a learnware's zip."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+import zipfile
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock.errors import InvalidArgument, LearnwareError
+from learndock.learnware._class_columns import class_columns
+from learndock.learnware._model_file import write_model
+from learndock.runtime.scratch import private_folder, remove_folder
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    import numpy.typing as npt
+
+    from learndock.specification import RKMETableSpecification, SemanticSpecification
+
+__all__ = ["pack"]
+
+# The process of the model may add up in another order than this one; labels must be equal.
+_RELATIVE_TOLERANCE = 1e-5
+
+
+def pack(
+    model: Any,
+    *,
+    specification: RKMETableSpecification,
+    semantic: SemanticSpecification,
+    path: str | PathLike[str],
+    overwrite: bool = False,
+) -> Path:
+    """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
+
+    The zip holds learnware.yaml, the model, stat.json, semantic_specification.json, requirements.txt with exact
+    versions, and code that predicts (packed_model.py). The model is written in a format that is data only (skops)
+    where it consists of scikit-learn, NumPy and SciPy, else as a pickle (joblib); ``model.format`` in learnware.yaml
+    says which. Before it gets its name, the zip is opened again, and its model predicts in its own process what
+    `model` predicts here, on the points of the specification.
+
+    A classifier predicts the probabilities of the classes (n, C), in the order of the semantic specification's Output,
+    or, where it knows none, their numbers (n,); its own classes may be these numbers or the descriptions. Others
+    predict what they do.
+
+    Parameters
+    ----------
+    model : object
+        Fitted, with `predict`, or `transform` where it has no predict.
+    specification : RKMETableSpecification
+        Of its training data.
+    semantic : SemanticSpecification
+        What it is for.
+    path : path
+        The zip to write, in a folder that exists.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Returns
+    -------
+    Path
+        The zip's.
+
+    Raises
+    ------
+    InvalidArgument
+        The model, its specifications and `path` don't go together; the message names what disagrees.
+    LearnwareError
+        The model that was written does not predict as the one that was given.
+    """
+    target = _checked_target(path, overwrite)
+    _check_dimensions(model, specification, semantic)
+    settings, expected = _settings(model, specification, semantic)
+    with contextlib.ExitStack() as undo:
+        folder = private_folder("learndock-pack-")
+        undo.callback(remove_folder, folder)
+        _write_parts(folder, model, settings, specification, semantic)
+        # Beside its final name, so that it can be renamed: nobody ever sees half a zip.
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        unfinished = Path(name)
+        undo.callback(unfinished.unlink, missing_ok=True)
+        with os.fdopen(descriptor, "wb") as stream:
+            _zip(folder, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        _verify(unfinished, specification.points, expected)
+        _checked_target(path, overwrite)
+        _give_ordinary_mode(unfinished)
+        unfinished.replace(target)
+    return target
+
+
+def _checked_target(path: str | PathLike[str], overwrite: bool) -> Path:
+    target = Path(path)
+    if not target.parent.is_dir():
+        raise InvalidArgument(f"path: the folder {target.parent} does not exist")
+    if target.is_dir() or (target.exists() and not overwrite):
+        raise InvalidArgument(f"path: {target} exists already; overwrite=True replaces a file")
+    return target
+
+
+def _check_dimensions(model: Any, specification: RKMETableSpecification, semantic: SemanticSpecification) -> None:
+    dimensions = {
+        "the statistical specification": specification.input_shape[0],
+        "the semantic specification's Input": semantic.input_dimension,
+        "model.n_features_in_": getattr(model, "n_features_in_", None),
+    }
+    known = {where: int(dimension) for where, dimension in dimensions.items() if dimension is not None}
+    if len(set(known.values())) > 1:
+        found = ", ".join(f"{where} has {dimension}" for where, dimension in known.items())
+        raise InvalidArgument(f"the numbers of columns differ: {found}")
+
+
+def _settings(
+    model: Any, specification: RKMETableSpecification, semantic: SemanticSpecification
+) -> tuple[dict[str, Any], npt.NDArray[Any]]:
+    """Work out what packed_model.json says, and what the packed model is to predict on the specification's points."""
+    methods = ["predict_proba", "predict"] if semantic.task == "Classification" else ["predict", "transform"]
+    method = next((name for name in methods if hasattr(model, name)), None)
+    if method is None:
+        raise InvalidArgument(f"model: expected a method {' or '.join(methods)}, got {type(model).__name__}")
+    answer, feature_names = _predictions(model, method, specification.points)
+    columns = None
+    if semantic.task == "Classification":
+        if not hasattr(model, "classes_"):
+            raise InvalidArgument(f"model: expected a classifier with classes_, got {type(model).__name__}")
+        columns = class_columns(model.classes_, semantic)
+        answer = _in_columns(answer, model.classes_, columns, semantic.output_dimension or 0)
+    width = 1 if answer.ndim == 1 else answer.shape[1]
+    if semantic.task == "Regression" and width != semantic.output_dimension:
+        raise InvalidArgument(
+            f"model: it predicts {width} numbers a row, the semantic specification's Output has "
+            f"{semantic.output_dimension}"
+        )
+    settings = {
+        "method": method,
+        "input_shape": list(specification.input_shape),
+        "output_shape": [width],
+        "columns": columns,
+        "feature_names": feature_names,
+    }
+    return settings, answer
+
+
+def _predictions(model: Any, method: str, points: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[str] | None]:
+    """Predictions on the points, and the names of the columns where the model can't do without them."""
+    names = getattr(model, "feature_names_in_", None)
+    with warnings.catch_warnings():
+        # A model that was fitted on a DataFrame warns about arrays; that it may refuse them is what matters here.
+        warnings.simplefilter("ignore")
+        try:
+            try:
+                return _checked_answer(getattr(model, method)(points)), None
+            except Exception:
+                if names is None:
+                    raise
+            import pandas as pd
+
+            frame = pd.DataFrame(points, columns=list(names))
+            return _checked_answer(getattr(model, method)(frame)), [str(name) for name in names]
+        except InvalidArgument:
+            raise
+        except Exception as error:
+            raise InvalidArgument(f"model: {method} fails on the specification's points: {error}") from error
+
+
+def _checked_answer(answer: Any) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+    if array.ndim not in (1, 2):
+        raise InvalidArgument(f"model: expected predictions of one or two axes, got shape {array.shape}")
+    return array
+
+
+def _in_columns(answer: npt.NDArray[Any], classes: Any, columns: list[int], dimension: int) -> npt.NDArray[Any]:
+    if answer.ndim == 1:
+        return np.array([columns[list(classes).index(label)] for label in answer], dtype=np.int64)
+    if answer.shape[1] != len(columns):
+        raise InvalidArgument(
+            f"model: expected one probability for each of {len(columns)} classes, got {answer.shape[1]}"
+        )
+    probabilities = np.zeros((len(answer), dimension))
+    probabilities[:, columns] = answer
+    return probabilities
+
+
+def _write_parts(
+    folder: Path,
+    model: Any,
+    settings: dict[str, Any],
+    specification: RKMETableSpecification,
+    semantic: SemanticSpecification,
+) -> None:
+    import yaml
+
+    file_name, trusted, distributions = write_model(model, folder)
+    if settings["feature_names"] is not None:
+        distributions = (*distributions, "pandas")
+    description = {
+        "name": semantic.name,
+        "model": {"class_name": "PackedModel", "kwargs": {}, "format": file_name.partition(".")[2]},
+        "stat_specifications": [
+            {
+                "module_path": "learnware.specification",
+                "class_name": specification.type,
+                "file_name": "stat.json",
+                "kwargs": {},
+            }
+        ],
+        "semantic_specification": {"file_name": "semantic_specification.json"},
+    }
+    settings = {**settings, "file_name": file_name, "trusted": trusted}
+    texts = {
+        "learnware.yaml": yaml.safe_dump(description, sort_keys=False, allow_unicode=True),
+        "packed_model.json": json.dumps(settings, indent=2),
+        "requirements.txt": "".join(f"{name}=={metadata.version(name)}\n" for name in distributions),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    shutil.copyfile(Path(__file__).with_name("packed_model.py"), folder / "__init__.py")
+    specification.save(folder / "stat.json")
+    semantic.save(folder / "semantic_specification.json")
+
+
+def _zip(folder: Path, stream: Any) -> None:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+
+
+def _verify(zip_path: Path, points: npt.NDArray[Any], expected: npt.NDArray[Any]) -> None:
+    from learndock.learnware.learnware import Learnware
+
+    with Learnware.open(zip_path) as learnware:
+        found = learnware.predict(points)
+    if found.shape != expected.shape:
+        raise LearnwareError(f"the packed model predicts shape {found.shape}, the one given {expected.shape}")
+    if expected.dtype.kind != "f":
+        equal = np.array_equal(found, expected)
+    else:
+        scale = float(np.nanmax(np.abs(expected), initial=0.0))
+        equal = np.allclose(found, expected, rtol=_RELATIVE_TOLERANCE, atol=_RELATIVE_TOLERANCE * scale, equal_nan=True)
+    if not equal:
+        raise LearnwareError("the packed model predicts otherwise than the one given, on the specification's points")
+
+
+def _give_ordinary_mode(file: Path) -> None:
+    """Temporary files are for their owner alone; a zip is given the mode of any new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    file.chmod(0o666 & ~mask)

@@ -1,0 +1,166 @@
+"""Which distributions a learnware needs, and which of them are not here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from learndock.errors import LearnwareError
+from learndock.learnware._yaml import load_yaml
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from packaging.specifiers import Specifier
+    from packaging.version import Version
+
+__all__ = ["missing_requirements", "read_requirements"]
+
+_LARGEST_FILE = 2**20
+# The model's process has a module of this name, whatever is installed.
+_SERVED = "learnware"
+# pip's options that say where to find distributions, not which.
+_SOURCES = re.compile(r"(-i|-f|--(index-url|extra-index-url|find-links|trusted-host|no-index|prefer-binary|pre))\b")
+# conda packages that are no Python distributions, or whose version is the interpreter's own matter.
+_CONDA_ONLY = re.compile(
+    r"(python|python_abi|pip|setuptools|wheel|_.*|lib.*|ld_impl.*|.*-mutex|bzip2|ca-certificates|openssl|readline|ncurses"
+    r"|sqlite|tk|xz|zlib|zstd|icu|tzdata|mkl|blas|intel-openmp|openblas|cudatoolkit|cuda-.*|cudnn|pytorch-cuda)"
+)
+_PYPI_NAMES = {"pytorch": "torch"}
+
+
+def read_requirements(folder: str | PathLike[str]) -> tuple[str, ...]:
+    """Read requirements.txt, or else environment.yaml (conda), of a learnware's folder.
+
+    Parameters
+    ----------
+    folder : path
+        The folder that holds learnware.yaml.
+
+    Returns
+    -------
+    tuple of str
+        One requirement each, in the order of the file; empty where there is no such file. Of an environment.yaml:
+        the lines under ``pip``, and conda's own in pip's spelling, without what is no Python distribution.
+
+    Raises
+    ------
+    LearnwareError
+        The file can't be read.
+    """
+    root = Path(folder)
+    text = _content(root / "requirements.txt")
+    if text is not None:
+        return tuple(_requirement_lines(text))
+    for name in ("environment.yaml", "environment.yml"):
+        if (root / name).is_file():
+            return tuple(_conda_lines(load_yaml(root / name)))
+    return ()
+
+
+def missing_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
+    """Find the requirements that this Python can't serve.
+
+    A distribution is missing when it is not installed, when it is outside its specifiers, or, for an exact version
+    (``==``), when another major version is installed: minor versions load one another's models as a rule, and exact
+    pins are written by habit. A line that is no requirement of a distribution is missing, too.
+
+    Parameters
+    ----------
+    requirements : iterable of str
+        As `read_requirements` gives them.
+
+    Returns
+    -------
+    tuple of str
+        The missing ones, each with the reason.
+
+    Examples
+    --------
+    >>> missing_requirements(["numpy>=1.0", "learnware==0.3.2", "no-such-distribution==1.0"])
+    ('no-such-distribution==1.0 (not installed)',)
+    """
+    faults = ((line, _fault(line)) for line in requirements)
+    return tuple(f"{line} ({fault})" for line, fault in faults if fault)
+
+
+def _content(file: Path) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_LARGEST_FILE + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LearnwareError(f"{file.name} can't be read: {error.strerror}") from error
+    if len(data) > _LARGEST_FILE:
+        raise LearnwareError(f"{file.name} is larger than {_LARGEST_FILE} bytes")
+    try:
+        # Windows' editors begin a file with a mark.
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LearnwareError(f"{file.name} is not UTF-8: {error}") from error
+
+
+def _requirement_lines(text: str) -> Iterable[str]:
+    for line in re.sub(r"\\\r?\n", " ", text).splitlines():
+        # Hashes (pip's --hash) and comments come after white space.
+        requirement = re.split(r"(?:^|\s)(?:#|--hash)", line)[0].strip()
+        if requirement and not _SOURCES.match(requirement):
+            yield requirement
+
+
+def _conda_lines(environment: dict[str, Any]) -> Iterable[str]:
+    dependencies = environment.get("dependencies")
+    for entry in dependencies if isinstance(dependencies, list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
+            yield from _requirement_lines("\n".join(map(str, entry["pip"])))
+        elif isinstance(entry, str):
+            yield from _conda_line(entry.rpartition("::")[2].strip())
+
+
+def _conda_line(line: str) -> Iterable[str]:
+    name = re.split(r"[^\w.-]", line)[0]
+    if not _CONDA_ONLY.fullmatch(name):
+        exact = re.fullmatch(r"[\w.-]+==?([\w.]+)(=[^=]*)?", line)  # name=version=build
+        rest = f"=={exact[1]}" if exact else line.removeprefix(name)
+        yield _PYPI_NAMES.get(name, name) + rest
+
+
+def _fault(line: str) -> str | None:
+    """Why a requirement is missing, or None where it is not."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
+    from packaging.version import InvalidVersion, Version
+
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return "no requirement of a distribution"
+    if canonicalize_name(requirement.name) == _SERVED:
+        return None
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return None
+    try:
+        installed = Version(version(requirement.name))
+    except PackageNotFoundError:
+        return "not installed"
+    except (InvalidVersion, TypeError):  # broken metadata
+        return "installed in an unknown version"
+    if all(_admits(specifier, installed) for specifier in requirement.specifier):
+        return None
+    return f"{installed} is installed"
+
+
+def _admits(specifier: Specifier, installed: Version) -> bool:
+    from packaging.version import InvalidVersion, Version
+
+    if specifier.operator in ("==", "===") and not specifier.version.endswith(".*"):
+        try:
+            return Version(specifier.version).major == installed.major
+        except InvalidVersion:
+            pass
+    return specifier.contains(installed, prereleases=True)

@@ -1,0 +1,7 @@
+"""Reuse: predictions of several learnwares, combined at the user's side."""
+
+from __future__ import annotations
+
+from learndock.reuse.averaging import AveragingReuser
+
+__all__ = ["AveragingReuser"]

@@ -1,0 +1,218 @@
+"""The processes of one model, as the host holds them: started together, ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from learndock.runtime.channel import ProtocolError, printable, receive
+from learndock.runtime.scratch import private_folder, remove_folder
+from learndock.runtime.supervisor import descendants, processes_naming, send_signal
+
+if TYPE_CHECKING:
+    from learndock.runtime.limits import ModelLimits
+
+__all__ = ["Ending", "ProcessTree"]
+
+_HERE = Path(__file__).parent
+# The supervisor has 5 s to kill the tree, and then a folder to remove.
+_END_SECONDS = 10.0
+# What a Python may need to start at all, and what says which hardware to use. Nothing else of the host's environment
+# reaches a model: credentials often are there.
+_PASSED_ON = (
+    "CUDA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "TZ",
+)
+# Each thread of OpenBLAS reserves 32 MiB and a stack of 8: on a large machine, all of the memory that a model may have.
+_MOST_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a model's processes ended.
+
+    Attributes
+    ----------
+    cause : str
+        In words; empty where the host ended them.
+    output : str
+        The last lines that they printed.
+    """
+
+    cause: str = ""
+    output: str = ""
+
+
+class ProcessTree:
+    """A supervisor, the model's process below it, and the two sockets to them (see supervisor.py).
+
+    Parameters
+    ----------
+    python : path
+        The interpreter of the model's process.
+    limits : ModelLimits
+        What the processes may use.
+
+    Attributes
+    ----------
+    control : socket
+        Leads to the model's process.
+    """
+
+    def __init__(self, python: str, limits: ModelLimits) -> None:
+        self._owner = os.getpid()
+        self._ending: Ending | None = None
+        self._folder = private_folder("learndock-model-")
+        with contextlib.ExitStack() as undo:
+            undo.callback(remove_folder, self._folder)
+            self.control, worker_end = _socket_pair(undo)
+            self._status, supervisor_end = _socket_pair(undo)
+            settings = {
+                "status": supervisor_end.fileno(),
+                "control": worker_end.fileno(),
+                "host": self._owner,
+                "python": python,
+                "worker": str(_HERE / "worker.py"),
+                "folder": str(self._folder),
+                "limits": asdict(limits),
+            }
+            self._supervisor = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-B", str(_HERE / "supervisor.py"), json.dumps(settings)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(supervisor_end.fileno(), worker_end.fileno()),
+                cwd=self._folder,
+                env=_environment(self._folder),
+                start_new_session=True,
+            )
+            worker_end.close()
+            supervisor_end.close()
+            undo.pop_all()
+
+    def wait(self, deadline: float) -> None:
+        """Return when a message or the end of the processes may be there to read; TimeoutError at the deadline."""
+        poller = select.poll()
+        poller.register(self.control, select.POLLIN)
+        poller.register(self._status, select.POLLIN)
+        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            raise TimeoutError
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process has started it, and is no fork of that one."""
+        return os.getpid() == self._owner
+
+    def ending(self) -> Ending | None:
+        """How the processes ended, or None while they run."""
+        if self._ending is None:
+            try:
+                received = receive(self._status)
+            except ProtocolError:
+                self._ending = Ending("its supervisor was killed")
+                return self._ending
+            if received is None:
+                return None
+            report, descriptor = received
+            if descriptor is not None:
+                os.close(descriptor)
+            self._ending = Ending(_cause(report.get("code"), report.get("reason")), printable(report.get("output")))
+        return self._ending
+
+    def await_ending(self, deadline: float) -> Ending:
+        """Wait until the processes have ended by themselves, at most until the deadline."""
+        poller = select.poll()
+        poller.register(self._status, select.POLLIN)
+        while self._ending is None and poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+            self.ending()
+        return self._ending or Ending()
+
+    def interrupt(self) -> None:
+        """Tell the supervisor to end the processes; safe while another thread waits for them."""
+        # In a fork of the host this would end the parent's model.
+        if self.is_ours:
+            with contextlib.suppress(OSError):
+                self._status.shutdown(socket.SHUT_WR)
+
+    def end(self) -> Ending:
+        """End all processes, give back the descriptors and the folder. For one thread, once."""
+        if not self.is_ours:
+            # This is a fork: the processes and the folder are the parent's.
+            self._close_sockets()
+            self._supervisor.returncode = 0
+            return Ending()
+        self.interrupt()
+        ending = self.await_ending(time.monotonic() + _END_SECONDS)
+        try:
+            orderly = self._supervisor.wait(_END_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            orderly = False
+        if not orderly:
+            self._kill()
+        self._close_sockets()
+        remove_folder(self._folder)
+        return ending
+
+    def _kill(self) -> None:
+        """End the tree without its supervisor's help: it was killed or stopped, as a model can do."""
+        send_signal({self._supervisor.pid, *descendants(self._supervisor.pid)}, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._supervisor.wait(_END_SECONDS)
+        for _ in range(20):
+            strays = processes_naming(str(self._folder))
+            if not strays:
+                break
+            send_signal(strays, signal.SIGKILL)
+            time.sleep(0.005)
+
+    def _close_sockets(self) -> None:
+        self.control.close()
+        self._status.close()
+
+
+def _socket_pair(undo: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    # Packets, not a stream: a message comes whole or not at all.
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    undo.callback(ours.close)
+    undo.callback(theirs.close)
+    return ours, theirs
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    threads = str(min(_MOST_THREADS, os.cpu_count() or 1))
+    return {
+        "PATH": os.defpath,
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        **dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP"), str(folder)),
+    }
+
+
+def _cause(code: object, reason: object) -> str:
+    if isinstance(reason, str):
+        return f"it was ended because {reason}"
+    if not isinstance(code, int):
+        return ""
+    if code >= 0:
+        return f"it ended with exit status {code}"
+    try:
+        return f"it was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"it was killed by signal {-code}"

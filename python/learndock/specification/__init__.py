@@ -1,0 +1,30 @@
+"""Specifications: what a model was trained on (statistical) and what it is for (semantic)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from learndock.specification.load import load_spec
+    from learndock.specification.semantic import SemanticSpecification
+    from learndock.specification.semantic_query import SemanticQuery
+    from learndock.specification.table import RKMETableSpecification
+
+__all__ = ["RKMETableSpecification", "SemanticQuery", "SemanticSpecification", "load_spec"]
+
+# The semantic part needs pydantic; a table specification does not.
+_HOMES = {
+    "RKMETableSpecification": "table",
+    "SemanticQuery": "semantic_query",
+    "SemanticSpecification": "semantic",
+    "load_spec": "load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'learndock.specification' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"learndock.specification.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value

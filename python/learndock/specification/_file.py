@@ -1,0 +1,108 @@
+"""The files of statistical specifications: the reference's JSON, and .npz.
+
+A file may come from a stranger. Its size is limited before it is read, claims of its headers are checked before memory
+is taken, and nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from learndock.errors import SpecificationFileError
+
+DEFAULT_MAX_BYTES = 256 * 2**20
+
+
+def write_spec_file(path: Path, fields: Mapping[str, Any]) -> None:
+    """Write the fields to a temporary name beside `path`, sync, rename."""
+    if not path.parent.is_dir():
+        raise SpecificationFileError(f"path: expected a file in an existing folder, got {path}")
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if path.suffix == ".npz":
+                np.savez(file, allow_pickle=False, **{name: np.asarray(value) for name, value in fields.items()})
+            else:
+                plain = {
+                    name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()
+                }
+                file.write(json.dumps(plain, separators=(",", ":")).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_spec_file(path: Path, *, max_bytes: int) -> dict[str, Any]:
+    """The fields of a file, as lists and numbers (JSON) or arrays (.npz)."""
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise SpecificationFileError(f"{path}: expected a file")
+        if size > max_bytes:
+            raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes, got {size}")
+        return _read_npz(path, max_bytes) if path.suffix == ".npz" else _read_json(path)
+    except OSError as error:
+        raise SpecificationFileError(f"{path}: can't be read ({error.strerror or error})") from None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        fields = json.loads(path.read_bytes())
+    except RecursionError:
+        raise SpecificationFileError(f"{path}: expected a JSON object, got one nested too deeply") from None
+    except ValueError as error:  # broken JSON, not UTF-8, or an integer of thousands of digits
+        raise SpecificationFileError(f"{path}: expected JSON, got a file that is none ({error})") from None
+    if not isinstance(fields, dict):
+        raise SpecificationFileError(f"{path}: expected a JSON object, got {type(fields).__name__}")
+    return fields
+
+
+def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    left = max_bytes
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.infolist():
+                left -= member.file_size
+                if left < 0:
+                    raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes in all, got more")
+                with archive.open(member) as file:
+                    fields[member.filename.removesuffix(".npy")] = _read_array(file, member, path)
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, SyntaxError) as error:
+        raise SpecificationFileError(f"{path}: expected an .npz file, got one that can't be read ({error})") from None
+    return fields
+
+
+def _read_array(file: Any, member: zipfile.ZipInfo, path: Path) -> Any:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
+    if dtype.kind not in "biufU":
+        raise SpecificationFileError(f"{path}: expected numbers in {member.filename}, got dtype {dtype}")
+    # In Python's integers: a claim of 2^62 rows does not overflow.
+    claimed = dtype.itemsize
+    for length in shape:
+        claimed *= int(length)
+    if claimed < 0 or claimed > member.file_size:
+        raise SpecificationFileError(f"{path}: {member.filename} claims shape {shape} in {member.file_size} bytes")
+    data = file.read(claimed)
+    if len(data) != claimed:
+        raise SpecificationFileError(f"{path}: {member.filename} is truncated")
+    array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
+    return array.item() if array.ndim == 0 else array

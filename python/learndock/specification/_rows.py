@@ -1,0 +1,74 @@
+"""Data into the rows that a specification is fitted to, and points kept off those rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock._validation import as_array, finite
+from learndock.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+# How far a point that fell on a row is moved, in units of 1 / sqrt(gamma): its kernel changes by about 1e-6.
+_NUDGE = 1e-3
+
+
+def rows_of(X: Any) -> FloatArray:
+    """The table as float64 (n, d), NaN replaced by the mean of its column. Never a view of the caller's array."""
+    names = [str(name) for name in getattr(X, "columns", [])]
+    array = as_array(X, "X")
+    if array.ndim != 2:
+        raise InvalidArgument(f"X: expected 2 dimensions (rows, features), got shape {array.shape}")
+    if array.size == 0:
+        raise InvalidArgument(f"X: expected at least one row and one feature, got shape {array.shape}")
+    rows = np.array(array, dtype=np.float64, order="C")
+    missing = np.isnan(rows)
+    if missing.any():
+        empty = np.flatnonzero(missing.all(axis=0))
+        if empty.size:
+            column = int(empty[0])
+            label = f"{column} ({names[column]!r})" if names else str(column)
+            raise InvalidArgument(f"X: expected a number in every column, got only NaN in column {label}")
+        with np.errstate(invalid="ignore"):
+            means = np.nanmean(np.where(np.isinf(rows), np.nan, rows), axis=0)
+        rows = np.where(missing, means, rows)
+    finite(rows, "X")
+    return rows
+
+
+def move_off_rows(
+    points: FloatArray, rows: FloatArray, *, length: float, generator: np.random.Generator
+) -> tuple[FloatArray, bool]:
+    """Move every point that equals a row, in float64 or as the float32 of a dock, a little away.
+
+    A specification leaves its owner's machine; a point that is a row would give the row away.
+
+    Returns the points and whether any was moved.
+    """
+    points = points.copy()
+    # Random odd multipliers: rows of equal hash are equal, but for an accident of 2^-64 that moves a point in vain.
+    multipliers = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1]).astype(np.uint64)
+    multipliers += multipliers + np.uint64(1)
+    known = np.unique(_hashes(rows, multipliers))
+    distance = _NUDGE * length
+    moved = False
+    while (on_row := np.isin(_hashes(points, multipliers), known)).any():
+        moved = True
+        direction = generator.normal(size=(int(on_row.sum()), points.shape[1]))
+        points[on_row] += distance * direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        distance *= 4  # far from the origin a small step is lost in float32
+    return points, moved
+
+
+def _hashes(rows: FloatArray, multipliers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    hashes = np.zeros(len(rows), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column, multiplier in zip(rows.T, multipliers, strict=True):
+            bits = (column.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
+            hashes += bits * multiplier
+    return hashes

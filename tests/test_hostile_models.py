@@ -1,0 +1,371 @@
+"""Models that mean harm: what they use is limited, what they send is checked, what they start is ended."""
+
+from __future__ import annotations
+
+import gc
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from leaks import census, nothing_left, wait_until_dead
+from learndock.errors import ModelError, ModelTimeout
+from learndock.runtime import ModelDescription, ModelLimits, ModelProcess, tree
+from model_folders import QUICK, model_maker, write_model  # noqa: F401 (a fixture)
+
+ROWS = np.arange(12.0).reshape(4, 3)
+
+
+def test_memory_beyond_the_limit_is_refused_to_the_model(make):
+    body = """
+    def predict(self, X): return np.ones(2 ** 29)
+    def other(self, X): return X
+    """
+    with make(body, limits=ModelLimits(seconds=20, memory_bytes=2**30)) as model:
+        with pytest.raises(ModelError, match=r"MemoryError|Unable to allocate"):
+            model.call("predict", ROWS)
+        np.testing.assert_array_equal(model.call("other", ROWS), ROWS)
+
+
+def test_memory_of_all_processes_together_is_limited(make):
+    body = """
+    def predict(self, X):
+        for _ in range(4):
+            if os.fork() == 0:
+                keep = np.ones(2 ** 24)  # 128 MiB, below the limit of each
+                time.sleep(60)
+        time.sleep(60)
+    """
+    model = make(body, limits=ModelLimits(seconds=20, memory_bytes=2**29 - 2**27))
+    with pytest.raises(ModelError, match="more than 402653184 bytes of memory"):
+        model.call("predict", ROWS)
+
+
+def test_more_processes_than_allowed_end_the_model(make):
+    body = """
+    def predict(self, X):
+        while True:
+            try:
+                os.fork()
+            except OSError:
+                pass
+            time.sleep(0.01)
+    """
+    model = make(body, limits=ModelLimits(seconds=20, processes=8))
+    with pytest.raises(ModelError, match="more than 8 processes"):
+        model.call("predict", ROWS)
+
+
+def test_a_file_beyond_the_limit_can_not_be_written(make):
+    body = """
+    def predict(self, X):
+        with open("large", "wb") as file:
+            file.write(bytes(2 ** 20))
+    def answer(self, X): return np.zeros(2 ** 18)
+    def other(self, X): return X
+    """
+    with make(body, limits=ModelLimits(seconds=20, file_bytes=2**19)) as model:
+        with pytest.raises(ModelError, match="File too large"):
+            model.call("predict", ROWS)
+        with pytest.raises(ModelError, match="File too large"):
+            model.call("answer", ROWS)
+        np.testing.assert_array_equal(model.call("other", ROWS), ROWS)
+
+
+@pytest.mark.parametrize("size", [2**18, 0])
+def test_many_files_in_the_temporary_folder_are_limited_together(make, size):
+    body = f"""
+    def predict(self, X):
+        number = 0
+        while True:
+            os.makedirs(f"{{number % 7}}", exist_ok=True)
+            with open(f"{{number % 7}}/{{number}}", "wb") as file:
+                file.write(bytes({size}))
+            number += 1
+            time.sleep(0.001)
+    """
+    model = make(body, limits=ModelLimits(seconds=20, file_bytes=2**20))
+    with pytest.raises(ModelError, match="temporary folder held more than 1048576 bytes"):
+        model.call("predict", ROWS)
+
+
+def test_what_is_printed_without_end_is_bounded_and_harmless(make):
+    body = """
+    def predict(self, X):
+        for _ in range(200):
+            os.write(1, b"x" * 2 ** 16); os.write(2, b"\\xff\\x1b[2J" * 2 ** 12)
+        sys.stdout.write("the end"); os.abort()
+    """
+    with make(body) as model, pytest.raises(ModelError, match="killed by SIGABRT") as caught:
+        model.call("predict", ROWS)
+    assert len(str(caught.value)) < 20_000
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_model_that_closes_its_streams_still_predicts(make):
+    with make(
+        "def predict(self, X): sys.stdout.close(); sys.stderr = None; os.close(1); os.close(2); return X"
+    ) as model:
+        np.testing.assert_array_equal(model.call("predict", ROWS), ROWS)
+
+
+def test_what_a_model_leaves_in_its_folder_is_removed_whatever_it_is(make, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "keep").write_text("kept")
+    body = f"""
+    def predict(self, X):
+        os.makedirs("a/b/c"); open("a/b/c/file", "w").close(); os.symlink({str(outside)!r}, "a/link")
+        os.mkfifo("fifo"); os.chmod("a/b/c", 0); os.chmod("a/b", 0); os.chmod("a", 0o100)
+        return [os.getcwd()]
+    """
+    with make(body) as model:
+        folder = Path(str(model.call("predict", ROWS)[0]))
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert (outside / "keep").read_text() == "kept"
+
+
+# How a model finds the socket to the host, and what it can send there.
+MEMORY = """
+def control():
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found = socket.socket(fileno=os.dup(int(name)))
+        except OSError:
+            continue
+        if found.type == socket.SOCK_SEQPACKET:
+            return found
+s = control()
+def memory(size, seals=True):
+    import fcntl
+    descriptor = os.memfd_create("answer", os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, size)
+    if seals:
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return descriptor
+def say(data, *descriptors):
+    packed = struct.pack(f"{len(descriptors)}i", *descriptors)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, packed)] if descriptors else []
+    s.sendmsg([data.encode() if isinstance(data, str) else data], rights)
+def answer(dtype, shape, *descriptors, **more):
+    say(json.dumps({"call": 2, "dtype": dtype, "shape": shape, **more}), *descriptors)
+"""
+
+ATTACKS = {
+    "closes the socket": ("s.shutdown(socket.SHUT_RDWR)", "channel is closed"),
+    "sends nothing at all": ("say(b'')", "channel is closed"),
+    "sends bytes": ("say(bytes(range(256)))", "not JSON"),
+    "sends half a message": ("say('{\"call\": 2, ')", "not JSON"),
+    "sends deep nesting": ("say('[' * 90000)", "not JSON"),
+    "sends a huge integer": ("say('{\"call\": ' + '9' * 90000 + '}')", "not JSON"),
+    "sends a list": ("say('[2]')", "no JSON object"),
+    "sends too much": ("say('\"' + 'x' * 150000 + '\"')", "more than 98304 bytes"),
+    "answers another call": ('say(\'{"call": 1, "error": "x"}\')', "another call"),
+    "answers without an array": ("say('{\"call\": 2}')", "without an array"),
+    "answers without a shape": ('say(\'{"call": 2, "dtype": "<f8"}\', memory(8))', "no list"),
+    "sends two descriptors": ("answer('<f8', [4], memory(32), memory(32))", "more than one descriptor"),
+    "sends a flood of descriptors": (
+        "answer('<f8', [4], *[os.dup(1) for _ in range(250)])",
+        "more than one descriptor",
+    ),
+    "says object": ("answer('|O', [4], memory(32))", "neither number"),
+    "says void": ("answer('|V8', [4], memory(32))", "neither number"),
+    "says a dtype that is a list": ("answer([['a', '<f8']], [4], memory(32))", "neither number"),
+    "says strings of a gigabyte": ("answer('<U268435456', [4], memory(32))", "neither number"),
+    "says a shape of NaN": ("answer('<f8', [float('nan')], memory(32))", "something else than lengths"),
+    "says a negative length": ("answer('<f8', [-4], memory(32))", "something else than lengths"),
+    "says a length of True": ("answer('<f8', [True], memory(8))", "something else than lengths"),
+    "says a text as shape": ("answer('<f8', '4', memory(32))", "no list"),
+    "says too many axes": ("answer('<f8', [1] * 40, memory(8))", "no list of at most"),
+    "says a length beyond all": ("answer('<f8', [10 ** 30], memory(8))", "at most 1048576"),
+    "says an empty array of absurd shape": ("answer('<f8', [0, 2 ** 40, 2 ** 40], memory(0))", "at most 1048576"),
+    "says more than the file has": ("answer('<f8', [5], memory(32))", "40 bytes in a memory file of 32"),
+    "says less than the file has": ("answer('<f8', [3], memory(32))", "24 bytes in a memory file of 32"),
+    "sends a gigabyte of nothing": ("answer('<f8', [2 ** 27], memory(2 ** 30))", "at most 1048576"),
+    "can still cut its file short": ("answer('<f8', [4], memory(32, seals=False))", "not sealed"),
+    "sends a pipe": ("answer('<f8', [4], os.pipe()[0])", "no memory file"),
+    "sends the socket itself": ("answer('<f8', [4], s.fileno())", "no memory file"),
+    "sends an endless device": ("answer('<f8', [4], os.open('/dev/zero', os.O_RDONLY))", "no memory file"),
+    "sends an ordinary file": (
+        "f = open('x', 'wb+'); f.write(bytes(32)); f.flush(); answer('<f8', [4], f.fileno())",
+        "no memory file",
+    ),
+    "sends impossible strings": (
+        "import fcntl; d = memory(8, seals=False); os.pwrite(d, b'\\xff' * 8, 0);"
+        "fcntl.fcntl(d, fcntl.F_ADD_SEALS, 14); answer('<U2', [1], d)",
+        "code points that do not exist",
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_model_that_garbles_the_protocol_is_ended(make, attack):
+    statement, complaint = ATTACKS[attack]
+    body = f"def predict(self, X):\n{textwrap.indent(MEMORY, '    ')}\n    {statement}\n    time.sleep(60)"
+    with make(body, limits=ModelLimits(seconds=20, output_bytes=2**20)) as model:
+        start = time.monotonic()
+        with pytest.raises(ModelError, match=complaint) as caught:
+            model.call("predict", ROWS)
+        assert not isinstance(caught.value, ModelTimeout)
+        assert time.monotonic() - start < 5.0
+        assert model.ended
+
+
+def test_truth_values_are_only_ever_0_or_1(make):
+    statement = """
+import fcntl
+d = memory(3, seals=False)
+os.pwrite(d, bytes([0, 1, 255]), 0)
+fcntl.fcntl(d, fcntl.F_ADD_SEALS, 14)
+answer('|b1', [3], d)
+time.sleep(60)
+"""
+    body = f"def predict(self, X):\n{textwrap.indent(MEMORY + statement, '    ')}"
+    with make(body) as model:
+        assert model.call("predict", ROWS).view(np.uint8).tolist() == [0, 1, 1]
+
+
+def test_a_model_that_floods_the_socket_is_ended(make):
+    flood = 'while True: s.send(b\'{"call": 2, "error": "again"}\')'
+    body = f"def predict(self, X):\n{textwrap.indent(MEMORY + flood, '    ')}\ndef other(self, X): return X"
+    with make(body) as model:
+        with pytest.raises(ModelError, match="again"):
+            model.call("predict", ROWS)
+        with pytest.raises(ModelError, match="another call"):
+            model.call("other", ROWS)
+
+
+def test_a_fork_that_comes_back_from_predict_does_not_answer_as_well(make):
+    with make("def predict(self, X): os.fork(); return X") as model:
+        for _ in range(3):
+            np.testing.assert_array_equal(model.call("predict", ROWS), ROWS)
+
+
+# A child in a session of its own and an orphan of an orphan, both without the environment and deaf to SIGTERM.
+ORPHANS = """
+def orphans(self, environment):
+    code = (
+        "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        "open(f'orphan{os.getpid()}', 'w').close(); time.sleep(300)"
+    )
+    subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=environment)
+    subprocess.run(["/bin/sh", "-c", 'setsid "$0" -c "$1" &', sys.executable, code], env=environment)
+    while True:
+        pids = [int(name[6:]) for name in os.listdir() if name.startswith("orphan")]
+        if len(pids) == 2:
+            return pids
+        time.sleep(0.01)
+def predict(self, X): return self.orphans({"PATH": os.defpath})
+"""
+
+
+def exists(pid):
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_close_ends_children_that_have_left_the_session(make):
+    with make(ORPHANS) as model:
+        pids = model.call("predict", ROWS).tolist()
+        assert all(map(exists, pids))
+    assert not any(map(exists, pids))
+
+
+@pytest.mark.parametrize("end", ["os.abort()", "time.sleep(60)", "os._exit(0)"])
+def test_a_crash_or_a_timeout_ends_children_that_have_left_the_session(make, tmp_path, end):
+    log = tmp_path / "pids"
+    body = f"def attack(self, X): open({str(log)!r}, 'w').write(repr(self.predict(X))); {end}"
+    with make(ORPHANS + body, limits=ModelLimits(seconds=2)) as model, pytest.raises(ModelError):
+        model.call("attack", ROWS)
+    pids = json.loads(log.read_text())
+    assert len(pids) == 2
+    assert not any(map(exists, pids))
+
+
+def test_a_forgotten_process_is_ended(tmp_path):
+    with nothing_left():
+        model = ModelProcess(write_model(tmp_path, ORPHANS), ModelDescription(), limits=QUICK)
+        pids = model.call("predict", ROWS).tolist()
+        del model
+        gc.collect()
+        assert not any(map(exists, pids))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_model_that_stops_its_supervisor_is_ended_all_the_same(make, monkeypatch, tmp_path, number):
+    monkeypatch.setattr(tree, "_END_SECONDS", 0.3)
+    log = tmp_path / "pids"
+    body = f"""
+def attack(self, X):
+    open({str(log)!r}, "w").write(repr(self.orphans(None)))
+    os.kill(os.getppid(), {number.value})
+    time.sleep(60)
+"""
+    model = make(ORPHANS + body, limits=ModelLimits(seconds=2))
+    with pytest.raises(ModelError, match="supervisor was killed" if number == signal.SIGKILL else "took too long"):
+        model.call("attack", ROWS)
+    pids = json.loads(log.read_text())
+    assert len(pids) == 2
+    assert all(map(wait_until_dead, pids))
+
+
+# What a host does once its model has started processes.
+HOST = """
+import gc, os, sys, time
+import numpy as np
+from learndock.runtime import ModelDescription, ModelProcess
+model = ModelProcess(sys.argv[1], ModelDescription())
+print(*model.call("predict", np.ones((2, 3))).tolist(), flush=True)
+"""
+
+
+def start_host(folder, then):
+    # In Python 3.12, a fork of a process with threads warns.
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HOST + textwrap.dedent(then), str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize(
+    "then",
+    ["os.kill(os.getpid(), 9)", "sys.exit()", "fork = os.fork(); os.kill(os.getpid(), 9) if fork else time.sleep(3)"],
+    ids=["killed", "exit", "killed, its fork lives on"],
+)
+def test_the_death_of_the_host_ends_the_model_and_removes_its_folder(tmp_path, then):
+    folder = write_model(tmp_path, ORPHANS)
+    before = census()["folders"]
+    with start_host(folder, then) as host:
+        pids = [int(pid) for pid in host.stdout.readline().split()]
+        host.wait()
+        assert len(pids) == 2
+        assert all(map(wait_until_dead, pids))
+    deadline = time.monotonic() + 5.0
+    while census()["folders"] - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not census()["folders"] - before
+
+
+def test_a_fork_of_the_host_leaves_the_parents_model_alone(tmp_path):
+    then = """
+    fork = os.fork()
+    if fork == 0:
+        try:
+            model.call("predict", np.ones((1, 3)))
+        except Exception as error:
+            print(error, flush=True)
+        model.close()
+        del model
+        gc.collect()
+        sys.exit()
+    os.waitpid(fork, 0)
+    print(*model.call("predict", np.ones((1, 3))).tolist())
+    """
+    with start_host(write_model(tmp_path, "def predict(self, X): return [os.getpid()]"), then) as host:
+        first, complaint, second = host.stdout.read().splitlines()
+    assert "belongs to the process that this one was forked from" in complaint
+    assert first == second
