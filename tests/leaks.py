@@ -1,4 +1,4 @@
-"""What a test must not leave behind: descriptors, processes, temporary folders."""
+"""What a test must not leave behind: descriptors, processes, temporary files."""
 
 from __future__ import annotations
 
@@ -13,39 +13,54 @@ from pathlib import Path
 from learndock.runtime.supervisor import descendants
 
 
-def census() -> dict[str, set[str]]:
-    """Descriptors of this process with what they lead to, processes below it, and our temporary folders."""
+def _descriptors() -> set[str]:
+    """Descriptors of this process with what they lead to."""
     links = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             links.add(f"{descriptor.name} -> {descriptor.readlink()}")
     # The listing itself is open while it is read.
-    descriptors = {link for link in links if f"/proc/{os.getpid()}/fd" not in link}
-    folders = {item.name for item in Path(tempfile.gettempdir()).iterdir() if item.name.startswith("learndock-")}
-    return {"descriptors": descriptors, "processes": {str(pid) for pid in descendants(os.getpid())}, "folders": folders}
+    return {link for link in links if f"/proc/{os.getpid()}/fd" not in link}
 
 
 @contextlib.contextmanager
-def nothing_left() -> Iterator[None]:
-    """Assert that the block leaves nothing behind."""
-    gc.collect()
-    before = census()
-    yield
-    gc.collect()
-    after = census()
-    left = {kind: after[kind] - before[kind] for kind in before}
-    assert not any(left.values()), f"left behind: {left}"
-
-
-def wait_until_dead(pid: int, *, seconds: float = 5.0) -> bool:
-    """Whether a process has ended within some seconds; a zombie has."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+def nothing_left() -> Iterator[Path]:
+    """Give the block a folder for temporary files of its own, and assert that it leaves nothing behind."""
+    with tempfile.TemporaryDirectory(prefix="test-") as folder:
+        old_folder, old_variable = tempfile.tempdir, os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        descriptors, processes = _descriptors(), set(descendants(os.getpid()))
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except (FileNotFoundError, ProcessLookupError):
-            return True
-        if state == "Z":
-            return True
+            yield Path(folder)
+        finally:
+            tempfile.tempdir = old_folder
+            if old_variable is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = old_variable
+
+        def left() -> list[object]:
+            new_descriptors, new_processes = _descriptors() - descriptors, set(descendants(os.getpid())) - processes
+            return [*new_descriptors, *new_processes, *Path(folder).iterdir()]
+
+        if left():
+            # What is forgotten in a cycle is given back when that is found.
+            gc.collect()
+        found = left()
+        assert not found, f"left behind: {found}"
+
+
+def wait_until(condition, *, seconds: float = 5.0) -> bool:
+    """Whether something becomes true within some seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.01)
-    return False
+    return bool(condition())
+
+
+def is_dead(pid: int) -> bool:
+    """Whether a process has ended; a zombie has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

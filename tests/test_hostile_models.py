@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leaks import census, nothing_left, wait_until_dead
+from leaks import is_dead, nothing_left, wait_until
 from learndock.errors import ModelError, ModelTimeout
 from learndock.runtime import ModelDescription, ModelLimits, ModelProcess, tree
 from model_folders import QUICK, model_maker, write_model  # noqa: F401 (a fixture)
@@ -266,15 +266,11 @@ def predict(self, X): return self.orphans({"PATH": os.defpath})
 """
 
 
-def exists(pid):
-    return Path(f"/proc/{pid}").exists()
-
-
 def test_close_ends_children_that_have_left_the_session(make):
     with make(ORPHANS) as model:
         pids = model.call("predict", ROWS).tolist()
-        assert all(map(exists, pids))
-    assert not any(map(exists, pids))
+        assert not any(map(is_dead, pids))
+    assert all(map(is_dead, pids))
 
 
 @pytest.mark.parametrize("end", ["os.abort()", "time.sleep(60)", "os._exit(0)"])
@@ -285,7 +281,7 @@ def test_a_crash_or_a_timeout_ends_children_that_have_left_the_session(make, tmp
         model.call("attack", ROWS)
     pids = json.loads(log.read_text())
     assert len(pids) == 2
-    assert not any(map(exists, pids))
+    assert all(map(is_dead, pids))
 
 
 def test_a_forgotten_process_is_ended(tmp_path):
@@ -294,7 +290,7 @@ def test_a_forgotten_process_is_ended(tmp_path):
         pids = model.call("predict", ROWS).tolist()
         del model
         gc.collect()
-        assert not any(map(exists, pids))
+        assert all(map(is_dead, pids))
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -312,7 +308,7 @@ def attack(self, X):
         model.call("attack", ROWS)
     pids = json.loads(log.read_text())
     assert len(pids) == 2
-    assert all(map(wait_until_dead, pids))
+    assert wait_until(lambda: all(map(is_dead, pids)))
 
 
 # What a host does once its model has started processes.
@@ -338,16 +334,13 @@ def start_host(folder, then):
 )
 def test_the_death_of_the_host_ends_the_model_and_removes_its_folder(tmp_path, then):
     folder = write_model(tmp_path, ORPHANS)
-    before = census()["folders"]
-    with start_host(folder, then) as host:
-        pids = [int(pid) for pid in host.stdout.readline().split()]
-        host.wait()
-        assert len(pids) == 2
-        assert all(map(wait_until_dead, pids))
-    deadline = time.monotonic() + 5.0
-    while census()["folders"] - before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not census()["folders"] - before
+    with nothing_left() as temporary:
+        with start_host(folder, then) as host:
+            pids = [int(pid) for pid in host.stdout.readline().split()]
+            host.wait()
+            assert len(pids) == 2
+            assert wait_until(lambda: all(map(is_dead, pids)))
+        assert wait_until(lambda: not list(temporary.iterdir()))
 
 
 def test_a_fork_of_the_host_leaves_the_parents_model_alone(tmp_path):

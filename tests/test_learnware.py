@@ -53,7 +53,7 @@ ROWS = np.arange(12.0).reshape(4, 3)
 
 
 @pytest.fixture(autouse=True)
-def _tidy():
+def _tidy(tmp_path):  # made before, so that it does not count
     with nothing_left():
         yield
 

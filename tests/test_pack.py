@@ -57,7 +57,7 @@ CLASSES = semantic("Classification", 3, {str(number): name for number, name in e
 
 
 @pytest.fixture(autouse=True)
-def _tidy():
+def _tidy(tmp_path):  # made before, so that it does not count
     with nothing_left():
         yield
 

@@ -313,6 +313,16 @@ def test_a_learnwares_own_dict_is_a_query_that_finds_it():
     assert SemanticQuery.from_dict(iris().to_dict()).matches(iris())
 
 
+def test_whatever_says_what_is_asked_for_is_taken_as_a_query():
+    query = SemanticQuery(scenario="Nature")
+    assert SemanticQuery.of(query) is query
+    assert SemanticQuery.of({"Scenario": {"Values": ["Nature"]}}) == query
+    assert SemanticQuery.of(iris()) == SemanticQuery.from_dict(iris().to_dict())
+    assert SemanticQuery.of(iris()).matches(iris(name="Another"))
+    with pytest.raises(SemanticError, match="got list, expected a SemanticQuery"):
+        SemanticQuery.of(["Nature"])
+
+
 def test_a_query_reports_all_its_faults():
     with pytest.raises(SemanticError) as caught:
         SemanticQuery.from_dict({"Dat": {}, "Data": {"Values": ["Tabel"]}, "Task": 4, "Scenario": {"Type": "Class"}})

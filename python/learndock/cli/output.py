@@ -54,6 +54,7 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def message_line(text: str) -> None:
     """Print a remark on stderr, where it disturbs no JSON."""
+    sys.stdout.flush()  # on a terminal the two appear in the order in which they were printed
     sys.stderr.write(text + "\n")
 
 

@@ -309,6 +309,8 @@ class Dock:
         ------
         UnknownLearnware
             If one is not in the dock; the message names it.
+        DockError
+            If one was ingested as a specification alone: it has no model.
         """
         from learndock.learnware import Learnware
 
@@ -319,11 +321,7 @@ class Dock:
                 numbers = self._numbers(connection, names)
                 found = _rows_by_id(connection, numbers)
             for name, number in zip(names, numbers, strict=True):
-                row = found[number]
-                if row.zip_sha256 is None:
-                    opened.append(Learnware.without_model(self.specification(name), id=name))
-                else:
-                    opened.append(Learnware.open(self._layout.zip(number), semantic=row.semantic, id=name))
+                opened.append(Learnware.open(self._zip(name, found[number]), semantic=found[number].semantic, id=name))
         except BaseException:
             for learnware in opened:
                 learnware.close()
@@ -336,13 +334,18 @@ class Dock:
         Raises
         ------
         UnknownLearnware
-            If it is not in the dock, or was ingested without a zip.
+            If it is not in the dock.
+        DockError
+            If it was ingested as a specification alone.
         """
         with self._catalog.reading() as connection:
             number = self._numbers(connection, [id])[0]
-            if _rows_by_id(connection, [number])[number].zip_sha256 is None:
-                raise UnknownLearnware(f"id: {id!r} was ingested as a specification alone, it has no zip")
-        return self._layout.zip(number)
+            return self._zip(id, _rows_by_id(connection, [number])[number])
+
+    def _zip(self, name: str, row: sa.Row[Any]) -> Path:
+        if row.zip_sha256 is None:
+            raise DockError(f"id: {name!r} was ingested as a specification alone: `specification(id)` is all there is")
+        return self._layout.zip(row.id)
 
     def specification(self, id: str) -> RKMETableSpecification:
         """The statistical specification of a learnware as the dock holds it: float32 numbers.

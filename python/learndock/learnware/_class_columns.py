@@ -38,8 +38,8 @@ def class_columns(classes: Any, semantic: SemanticSpecification) -> list[int]:
     columns = []
     for label in np.asarray(classes).tolist():
         column = named.get(label) if isinstance(label, str) else label
-        # A float such as 1.0 is a class number, too; so are the truth values.
-        if column is None or column != int(column) or not 0 <= column < dimension:
+        # By equality: a float such as 1.0 is a class number, too, and so are the truth values.
+        if column not in range(dimension):
             raise InvalidArgument(
                 f"model: its class {label!r} is not in the semantic specification's Output: expected integers from 0 "
                 f"to {dimension - 1}, or one of {', '.join(map(repr, named)) or 'no names'}"

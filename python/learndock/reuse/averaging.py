@@ -140,7 +140,8 @@ def _shares(weights: Sequence[float] | None, count: int) -> npt.NDArray[np.float
         raise InvalidArgument(f"weights: expected one for each of the {count} learnwares, got {len(array)}")
     if (array < 0).any() or not array.sum() > 0:
         raise InvalidArgument(f"weights: expected none negative and not all 0, got {array.tolist()}")
-    return array / array.sum()
+    shares: npt.NDArray[np.float64] = array / array.sum()
+    return shares
 
 
 def _numbers(name: str, output: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -163,10 +164,9 @@ def _probabilities(name: str, output: npt.NDArray[Any]) -> npt.NDArray[np.float6
             f"{name}: expected one column per class, got predictions of shape {output.shape}; "
             'mode="vote_by_label" takes labels'
         )
-    if (numbers >= 0).all() and np.allclose(numbers.sum(axis=1), 1, atol=1e-3):
-        return numbers / numbers.sum(axis=1, keepdims=True)
-    exponentials = np.exp(numbers - numbers.max(axis=1, keepdims=True))
-    probabilities: npt.NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
+    are_probabilities = (numbers >= 0).all() and np.allclose(numbers.sum(axis=1), 1, atol=1e-3)
+    shares = numbers if are_probabilities else np.exp(numbers - numbers.max(axis=1, keepdims=True))
+    probabilities: npt.NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
     return probabilities
 
 

@@ -1,0 +1,335 @@
+"""A learnware is checked before a dock takes it: a bad one is a report, never an exception."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+
+from leaks import nothing_left
+from learndock import RKMETableSpecification, SemanticSpecification
+from learndock.checker import (
+    CheckResult,
+    RequirementsChecker,
+    SemanticChecker,
+    StatisticalChecker,
+    Status,
+    check_learnware,
+)
+from learndock.errors import InvalidArgument, SemanticError
+from learndock.learnware import ArchiveLimits, Learnware
+from learndock.runtime import ModelLimits
+from model_folders import write_model
+
+SPECIFICATION = RKMETableSpecification(np.arange(6.0).reshape(2, 3), [0.5, 0.5], gamma=0.1)
+LIMITS = ModelLimits(seconds=20)
+
+
+def semantic(task="Classification", *, columns=3, outputs=4, **changes):
+    output = None if outputs is None else {"Dimension": outputs, "Description": {}}
+    return SemanticSpecification(
+        **{
+            "name": "Checked",
+            "description": "A learnware to check.",
+            "data": "Table",
+            "task": task,
+            "library": "Others",
+            "scenario": ["Others"],
+            "license": "MIT",
+            "input": {"Dimension": columns, "Description": {}},
+            "output": output,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _tidy(tmp_path):  # made before, so that it does not count
+    with nothing_left():
+        yield
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Write a learnware's zip: a model with the given methods, a specification, a description."""
+
+    def build(body="def predict(self, X): return [0] * len(X)", *, specification=SPECIFICATION, shapes=None, **files):
+        if shapes is not None:
+            body = textwrap.dedent(body) + f"\ndef __init__(self): super().__init__{shapes}"
+        folder = write_model(tmp_path / "learnware", body)
+        description = {"model": {"class_name": "Model"}, "stat_specifications": []}
+        if specification is not None:
+            specification.save(folder / "stat.json")
+            description["stat_specifications"] = [{"class_name": "RKMETableSpecification", "file_name": "stat.json"}]
+        (folder / "learnware.yaml").write_text(yaml.safe_dump(description))
+        for name, text in files.items():
+            (folder / name.replace("__", ".")).write_text(text)
+        path = tmp_path / "learnware.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            for file in folder.iterdir():
+                archive.write(file, file.name)
+        return path
+
+    return build
+
+
+def details(report, name="statistical"):
+    (found,) = (check.details for check in report.checks if check.name == name)
+    return dict(found)
+
+
+def test_a_good_learnware_is_usable_and_every_check_is_named(build):
+    report = check_learnware(build(), semantic(), limits=LIMITS)
+    assert report.status == Status.USABLE, report
+    assert [check.name for check in report.checks] == ["archive", "semantic", "requirements", "statistical"]
+    assert details(report) == dict.fromkeys(
+        [
+            "specification",
+            "self_distance",
+            "instantiation",
+            "input_shape",
+            "prediction",
+            "output_length",
+            "output_type",
+            "output_shape",
+            "labels",
+        ],
+        "passed",
+    )
+    with report.learnware as learnware:
+        assert learnware.predict(np.zeros((2, 3))).tolist() == [0, 0]
+
+
+def test_statuses_have_the_numbers_of_the_reference():
+    assert [int(status) for status in (Status.INVALID, Status.NONUSABLE, Status.USABLE)] == [-1, 0, 1]
+
+
+def test_results_can_not_be_changed():
+    result = CheckResult("a", Status.USABLE, "", {"x": 1})
+    with pytest.raises(TypeError):
+        result.details["x"] = 2
+    with pytest.raises(AttributeError):
+        result.status = Status.INVALID
+
+
+@pytest.mark.parametrize(
+    ("body", "shapes", "semantics"),
+    [
+        ("def predict(self, X): return X[:, 0] > 0", "((3,), (1,))", semantic()),
+        ("def predict(self, X): return np.full((len(X), 1), 3.0)", "((3,), (1,))", semantic()),
+        ("def predict(self, X): return np.zeros((len(X), 4))", "((3,), (4,))", semantic()),
+        ("def predict(self, X): return np.log(np.zeros((len(X), 4)))", "([3], [4])", semantic()),
+        ("def predict(self, X): return X[:, 0]", "((3,), (1,))", semantic("Regression", outputs=1)),
+        ("def predict(self, X): return X[:, :2]", "((3,), (2,))", semantic("Regression", outputs=2)),
+        ("def predict(self, X): return X @ X.T", "((3,), (10,))", semantic("Feature Extraction", outputs=None)),
+        ("def predict(self, X): return ['a'] * len(X)", "((3,), None)", semantic("Others", outputs=None)),
+    ],
+)
+def test_models_that_predict_as_they_say_are_usable(build, body, shapes, semantics):
+    report = check_learnware(build(body, shapes=shapes), semantics, limits=LIMITS)
+    assert report.status == Status.USABLE, report
+    report.learnware.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "shapes", "semantics", "failed"),
+    [
+        ("def predict(self, X): return [0] * 3", None, semantic(), {"output_length": "expected 10 rows"}),
+        ("def predict(self, X): return 0", None, semantic(), {"output_length": "expected 10 rows"}),
+        ("def predict(self, X): return ['0'] * len(X)", None, semantic(), {"output_type": "dtype <U1"}),
+        ("def predict(self, X): return [object()] * len(X)", None, semantic(), {"prediction": "dtype object"}),
+        ("def predict(self, X): raise ValueError('no')", None, semantic(), {"prediction": "ValueError: no"}),
+        ("def predict(self, X): return [4] * len(X)", None, semantic(), {"labels": "label 4 is outside 0 to 3"}),
+        ("def predict(self, X): return [-1] * len(X)", None, semantic(), {"labels": "label -1 is outside 0 to 3"}),
+        ("def predict(self, X): return X[:, 0] * np.nan", None, semantic(), {"labels": "label nan is outside"}),
+        (
+            "def predict(self, X): return X",
+            "((3,), (3,))",
+            semantic(),
+            {"labels": r"shape \(3,\), expected one label or 4 numbers"},
+        ),
+        (
+            "def predict(self, X): return X[:, :2]",
+            "((3,), (1,))",
+            semantic("Regression", outputs=1),
+            {"output_shape": r"shape \(2,\), the model's output_shape is \(1,\)", "output_dimension": "says 1"},
+        ),
+        (
+            "def predict(self, X): return X[:, 0]",
+            "((3,), None)",
+            semantic("Regression", outputs=2),
+            {"output_shape": "output_shape is missing", "output_dimension": "says 2"},
+        ),
+        (
+            "def predict(self, X): return [7] * len(X)",
+            "((5,), (2,))",
+            semantic(),
+            {
+                "input_shape": r"has \(5,\), the semantic specification's Input \(3,\) and the statistical .* \(3,\)",
+                "output_shape": "output_shape",
+                "labels": "label 7",
+            },
+        ),
+        ("def predict(self, X): return [0]", "('abc', 1)", semantic(), {"input_shape": "missing", "output_length": ""}),
+    ],
+)
+def test_every_failed_check_is_reported(build, body, shapes, semantics, failed):
+    report = check_learnware(build(body, shapes=shapes), semantics, limits=LIMITS)
+    assert report.status == Status.INVALID
+    assert report.learnware is None
+    found = {name: fault for name, fault in details(report).items() if fault != "passed"}
+    assert found.keys() == failed.keys()
+    for name, fault in failed.items():
+        assert re.search(fault, found[name])
+        assert f"{name}: {found[name]}" in report.checks[-1].message
+
+
+BAD_MODELS = {
+    "has no such class": ("Other = Model\ndel Model", "has no attribute 'Model'"),
+    "has a constructor that raises": ("Model.__init__ = lambda self: 1 / 0", "ZeroDivisionError"),
+    "never ends its import": ("time.sleep(60)", "took too long at its start"),
+    "never predicts": ("Model.predict = lambda self, X: time.sleep(60)", "took too long in predict"),
+    "crashes": ("Model.predict = lambda self, X: os.kill(os.getpid(), signal.SIGSEGV)", "killed by SIGSEGV"),
+    "leaves": ("Model.predict = lambda self, X: os._exit(0)", "exit status 0"),
+    "eats memory": ("Model.predict = lambda self, X: [bytearray(2 ** 26) for _ in range(100)]", "MemoryError"),
+    "prints without end": (
+        "def predict(self, X):\n    while True: print('x' * 10_000)\nModel.predict = predict",
+        "took too long in predict",
+    ),
+    "kills its session": ("Model.predict = lambda self, X: os.kill(0, signal.SIGKILL)", "killed by SIGKILL"),
+    "has no predict": ("Model.predict = None", "no method predict"),
+    "closes its descriptors": (
+        "Model.predict = lambda self, X: os.closerange(3, 100)",
+        "channel is closed|Bad file|exit",
+    ),
+    "is a syntax error": ("def (", "SyntaxError"),
+    "imports what is not there": ("import no_such_module", "no_such_module"),
+}
+
+
+@pytest.mark.parametrize("model", BAD_MODELS)
+def test_a_model_that_misbehaves_is_a_report_and_leaves_nothing(build, tmp_path, model):
+    statement, complaint = BAD_MODELS[model]
+    path = build()
+    code = (tmp_path / "learnware" / "__init__.py").read_text() + "\n" + statement + "\n"
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in {**files, "__init__.py": code}.items():
+            archive.writestr(name, content)
+    limits = ModelLimits(seconds=1.0 if "too long" in complaint else 20.0, memory_bytes=2**30)
+    report = check_learnware(path, semantic(), limits=limits)
+    assert report.status == Status.INVALID
+    assert report.learnware is None
+    assert re.search(complaint, report.checks[-1].message)
+
+
+def test_the_time_limit_is_for_start_and_prediction_together(build):
+    body = """
+    def __init__(self): super().__init__((3,), (1,)); time.sleep(0.7)
+    def predict(self, X): time.sleep(0.7); return [0] * len(X)
+    """
+    report = check_learnware(build(body), semantic(), limits=ModelLimits(seconds=1.2))
+    assert details(report)["instantiation"] == "passed"
+    assert "took too long in predict" in details(report)["prediction"]
+
+
+def test_the_inputs_are_the_same_every_time(build):
+    body = "def predict(self, X): raise ValueError(float(X.sum()))"
+    path = build(body)
+    first, second = (check_learnware(path, semantic(), limits=LIMITS) for _ in range(2))
+    line = details(first)["prediction"].splitlines()[-1]
+    assert line.startswith("ValueError: ")
+    assert details(second)["prediction"].splitlines()[-1] == line
+
+
+# Before the model is started.
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({"learnware__yaml": "model: ["}, "learnware.yaml can't be read"),
+        ({"learnware__yaml": "model: {module_path: no.py}"}, "no file 'no.py'"),
+        ({"stat__json": "{"}, "stat.json"),
+        (
+            {"stat__json": '{"z": [[1, 2]], "beta": [1, 2], "gamma": 0.1, "type": "RKMETableSpecification"}'},
+            "stat.json|weights",
+        ),
+        ({"requirements__txt": "\0" * 2_000_000}, "requirements.txt is larger"),
+    ],
+)
+def test_a_part_that_can_not_be_read_is_a_report(build, files, complaint):
+    report = check_learnware(build(**files), semantic())
+    assert report.status == Status.INVALID
+    assert [check.name for check in report.checks] == ["archive"]
+    assert re.search(complaint, report.checks[0].message)
+
+
+def test_a_hostile_or_damaged_zip_is_a_report(build, tmp_path):
+    path = build()
+    assert check_learnware(path, semantic(), archive_limits=ArchiveLimits(files=2)).status == Status.INVALID
+    path.write_bytes(path.read_bytes()[:-30])
+    report = check_learnware(path, semantic())
+    assert report.status == Status.INVALID
+    assert "can't be opened as a zip" in report.checks[0].message
+    (tmp_path / "empty").mkdir()
+    assert "learnware.yaml is missing" in check_learnware(tmp_path / "empty", semantic()).checks[0].message
+
+
+def test_a_broken_semantic_file_is_a_report_but_a_broken_argument_the_callers_fault(build):
+    path = build(semantic_specification__json="{}")
+    report = check_learnware(path)
+    assert report.status == Status.INVALID
+    assert report.checks[0].details["error"] == "SemanticError"
+    with pytest.raises(SemanticError):
+        check_learnware(path, {"Data": {}})
+
+
+def test_a_missing_file_or_semantic_part_is_the_callers_fault(build, tmp_path):
+    with pytest.raises(InvalidArgument, match="path"):
+        check_learnware(tmp_path / "no.zip", semantic())
+    with pytest.raises(InvalidArgument, match="semantic"):
+        check_learnware(build())
+
+
+def test_a_learnware_without_a_statistical_specification_is_invalid(build):
+    report = check_learnware(build(specification=None), semantic(), limits=LIMITS)
+    assert report.status == Status.INVALID
+    assert details(report)["specification"] == "there is no statistical specification"
+    # The model is checked all the same.
+    assert details(report)["prediction"] == "passed"
+
+
+def test_missing_requirements_are_nonusable_and_the_model_is_not_started(build, tmp_path):
+    mark = tmp_path / "started"
+    body = f"def __init__(self): open({str(mark)!r}, 'w')\npredict = None"
+    report = check_learnware(build(body, requirements__txt="no-such-distribution==1.0\nnumpy\n"), semantic())
+    assert report.status == Status.NONUSABLE
+    assert details(report, "requirements")["missing"] == ("no-such-distribution==1.0 (not installed)",)
+    assert details(report) == {"specification": "passed", "self_distance": "passed"}
+    assert not mark.exists()
+    report.learnware.close()
+
+
+def test_what_is_wrong_without_the_model_makes_missing_requirements_invalid(build):
+    report = check_learnware(build(requirements__txt="no-such-distribution"), semantic(columns=4))
+    assert report.status == Status.INVALID
+    assert [check.status for check in report.checks] == [
+        Status.USABLE,
+        Status.INVALID,
+        Status.NONUSABLE,
+        Status.NONUSABLE,
+    ]
+    assert "Input has dimension 4" in report.checks[1].message
+
+
+def test_each_checker_can_be_used_by_itself(build):
+    with Learnware.open(build()) as learnware:
+        assert SemanticChecker().check(learnware).status == Status.INVALID
+        assert RequirementsChecker().check(learnware).status == Status.USABLE
+        assert StatisticalChecker(start=False).check(learnware).status == Status.NONUSABLE
