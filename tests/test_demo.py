@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -103,9 +104,10 @@ def test_result_is_json():
 def test_table_has_a_row_for_every_method():
     from rich.console import Console
 
-    console = Console(width=120, record=True, quiet=True)
+    # As wide as a terminal usually is.
+    console = Console(width=80, file=io.StringIO())
     console.print(table(small_result()))
-    text = console.export_text()
+    text = console.file.getvalue()
     assert all(words in text for words in METHODS.values())
     assert "0.900 ± 0.141" in text
 
@@ -147,12 +149,12 @@ def test_the_whole_path_runs_on_both_tasks_and_leaves_its_dock(tmp_path):
 
     told = []
     result = run(
-        tasks=(digits(developers=3, users=2), diabetes(developers=2, users=2)),
+        tasks=(digits(developers=2, users=2), diabetes(developers=2, users=2)),
         dock=tmp_path / "dock",
         progress=lambda what, done, total: told.append((what, done, total)),
     )
     accuracy, error = result.tasks
-    assert (accuracy.measure, accuracy.users, accuracy.developers) == ("accuracy", 2, 3)
+    assert (accuracy.measure, accuracy.users, accuracy.developers) == ("accuracy", 2, 2)
     assert (error.measure, error.users, error.developers) == ("RMSE", 2, 2)
     assert all(0 <= value <= 1 for values in accuracy.values.values() for value in values)
     # The best single learnware is at least as good as any other single one.
@@ -164,4 +166,4 @@ def test_the_whole_path_runs_on_both_tasks_and_leaves_its_dock(tmp_path):
         steps = [(done, total) for stage, done, total in told if stage == what]
         assert steps == [(done, steps[0][1]) for done in range(steps[0][1] + 1)]
     with Dock(tmp_path / "dock", readonly=True) as dock:
-        assert len(dock) == 5
+        assert len(dock) == 4

@@ -67,6 +67,7 @@ struct ThreadTeam::State {
   bool closing = false;
   std::exception_ptr failure;
 
+  std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now();  // calling thread's alone
   std::atomic<Index> next{0};
   std::atomic<bool> stop{false};
 
@@ -77,7 +78,6 @@ struct ThreadTeam::State {
   }
 
   void run_chunks(int worker) {
-    auto asked = std::chrono::steady_clock::now();
     try {
       for (Index chunk; !stop && (chunk = next++) < chunks;) {
         (*work)(chunk, worker);

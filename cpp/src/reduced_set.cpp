@@ -136,12 +136,15 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
   Problem problem{rows, n, dim, K, gamma, rule, team, 1 / std::sqrt(gamma), {}, {}};
   std::vector<double> x(K * dim + K, 1.0);  // equal weights 1 / K under every rule
   for (Index i = 0; i < K * dim; ++i) x[i] = start[i] / problem.length;
-  const LbfgsResult found = minimise_lbfgs(
-      [&](const std::vector<double>& at, std::vector<double>& gradient) { return problem.objective(at, gradient); },
-      std::move(x), std::max(max_evaluations - 1, Index{1}));
+  // One evaluation is kept for the weights at the end.
+  LbfgsResult found{x, 0, 0};
+  if (max_evaluations > 1)
+    found = minimise_lbfgs(
+        [&](const std::vector<double>& at, std::vector<double>& gradient) { return problem.objective(at, gradient); },
+        std::move(x), max_evaluations - 1);
 
   ReducedSet result;
-  result.evaluations = found.evaluations + 1;  // the one below costs as much as any
+  result.evaluations = found.evaluations + 1;
   problem.split(found.x, result.points, result.weights);
   // The weights, exactly, at the points found. m is recomputed: the latest evaluation may have been a rejected step.
   problem.evaluate_data(result.points.data());
@@ -167,16 +170,20 @@ double mean_kernel(const double* rows, Index n, Index dim, double gamma, ThreadT
   constexpr Index block = 256;  // rows, a whole number of tiles; also keeps float32 sums short
   static_assert(block % tile_lanes == 0, "a block must end where a tile ends");
   constexpr Index most_in_double = 16384;
-  const bool in_float = n > most_in_double;
+  // Narrowing a row at distance R from the mean moves it by u R, and a kernel value by up to 2 sqrt(gamma) u R.
+  constexpr double largest_radius = 100;  // sqrt(gamma) R: then 1.2e-5
+  const Eigen::Map<const Matrix> X(rows, n, dim);
+  const Eigen::RowVectorXd mean = X.colwise().mean();
+  const bool in_float = n > most_in_double && gamma * (X.rowwise() - mean).rowwise().squaredNorm().maxCoeff() <=
+                                                  largest_radius * largest_radius;
   const Index tile_size = dim * tile_lanes;
   const std::vector<double> ones(block, 1.0);
   std::vector<double> packed, centred;
   std::vector<float> packed_float;
   if (in_float) {
     // Narrowed around the mean: far from the origin float32 would round the rows themselves.
-    const Eigen::Map<const Matrix> X(rows, n, dim);
     centred.resize(n * dim);
-    Eigen::Map<Matrix>(centred.data(), n, dim) = X.rowwise() - X.colwise().mean();
+    Eigen::Map<Matrix>(centred.data(), n, dim) = X.rowwise() - mean;
     rows = centred.data();
     const std::vector<float> narrowed(centred.begin(), centred.end());
     packed_float.resize(tile_count(n) * tile_size);

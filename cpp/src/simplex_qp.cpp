@@ -14,7 +14,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Vector = Eigen::VectorXd;
 using Eigen::Map;
 
-/// Proximal weight over the largest entry of K. Large enough to keep the factor far from breakdown (1e-16 n), small
+/// Proximal weight over the size of the data. Large enough to keep the factor far from breakdown (1e-16 n), small
 /// enough that two or three proximal steps end on the programme's own solution.
 constexpr double proximal_scale = 1e-10;
 constexpr int proximal_steps = 50;
@@ -170,9 +170,9 @@ QpResult solve(const double* K_data, const double* c_data, Index n, Feasible fea
   const Map<const Matrix> K(K_data, n, n);
   const Map<const Vector> c(c_data, n);
   Map<Vector> result(weights, n);
-  const double largest = std::max(K.diagonal().cwiseAbs().maxCoeff(), 1e-300);
-  const double scale = largest + c.cwiseAbs().maxCoeff();
-  const double delta = proximal_scale * largest;
+  const double size = K.diagonal().cwiseAbs().maxCoeff() + c.cwiseAbs().maxCoeff();
+  const double scale = size > 0 ? size : 1.0;
+  const double delta = proximal_scale * scale;
   const auto make_feasible = [&](Vector& w) {
     w = w.cwiseMax(0.0);
     if (feasible == Feasible::simplex) w /= w.sum();

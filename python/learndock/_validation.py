@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 # exp(-gamma d^2) stays meaningful in float64 well inside these; beyond them norms overflow.
 _LARGEST_COORDINATE = 1e150
+_LARGEST_GAMMA = 1e300
+# What fits the core's integers with room to spare; no count in a computer's memory is larger.
+_LARGEST_COUNT = 2**31 - 1
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
@@ -37,6 +40,8 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     except ValueError as error:
         raise InvalidArgument(f"{name}: expected a rectangular array of numbers ({error})") from None
     if array.dtype == object:
+        if any(isinstance(item, str | bytes) for item in array.flat):
+            raise InvalidArgument(f"{name}: expected numbers, got text among them")
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
@@ -53,7 +58,8 @@ def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
         raise InvalidArgument(f"{name}: expected {ndim} dimensions, got shape {array.shape}")
     if array.size == 0:
         raise InvalidArgument(f"{name}: expected at least one number, got shape {array.shape}")
-    return np.asarray(array, dtype=np.float64, order="C")
+    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity, which `finite` refuses
+        return np.asarray(array, dtype=np.float64, order="C")
 
 
 def finite(array: npt.NDArray[Any], name: str) -> None:
@@ -87,11 +93,11 @@ def embedding(
 def positive_gamma(value: Any) -> float:
     """Gamma of exp(-gamma ||x - y||^2): a finite number above 0."""
     try:
-        gamma = float(value)
+        gamma = float("nan") if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"gamma: expected a positive number, got {value!r}") from None
-    if not (np.isfinite(gamma) and gamma > 0):
-        raise InvalidArgument(f"gamma: expected a positive number, got {value!r}")
+    if not 0 < gamma <= _LARGEST_GAMMA:
+        raise InvalidArgument(f"gamma: expected a positive number up to {_LARGEST_GAMMA:g}, got {value!r}")
     return gamma
 
 
@@ -103,17 +109,30 @@ def positive_integer(value: Any, name: str) -> int:
         raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}") from None
     if isinstance(value, bool) or number < 1:
         raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}")
-    return number
+    return min(number, _LARGEST_COUNT)
+
+
+def random_generator(random_state: Any) -> np.random.Generator:
+    """The generator behind a `random_state`."""
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"random_state: expected a non-negative integer, a Generator or None, got {random_state!r} ({error})"
+        ) from None
 
 
 def offsets(value: Any, point_count: int, name: str = "offsets") -> npt.NDArray[np.int64]:
     """Starts of the embeddings in stacked points: increasing, from 0 to the number of points."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise InvalidArgument(f"{name}: expected integers of shape (N + 1,), got a ragged list") from None
     if array.ndim != 1 or array.size < 2 or array.dtype.kind not in "iu":
         raise InvalidArgument(
             f"{name}: expected integers of shape (N + 1,), got dtype {array.dtype}, shape {array.shape}"
         )
-    array = np.ascontiguousarray(array, dtype=np.int64)
+    array = np.array(array, dtype=np.int64)
     if array[0] != 0 or array[-1] != point_count or (np.diff(array) < 1).any():
         raise InvalidArgument(f"{name}: expected increasing integers from 0 to {point_count} (the number of points)")
     return array

@@ -6,6 +6,7 @@ exp(-gamma ||x - y||^2). Results do not depend on the number of threads.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from learndock._validation import (
     float64,
     positive_gamma,
     positive_integer,
+    random_generator,
 )
 from learndock._validation import (
     offsets as checked_offsets,
@@ -54,6 +56,9 @@ __all__ = [
 Precision = Literal["float32", "float64"]
 MixtureRule = Literal["distance", "greedy", "auto"]
 WeightRule = Literal["nonnegative", "simplex", "free"]
+
+# Error bound of a float32 product, as a share of ||P|| ||Q||, above which float64 is used.
+_WEAKEST_FLOAT32 = 1e-4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +93,8 @@ class PackedEmbeddings:
 
     def embedding(self, index: int) -> tuple[FloatArray, FloatArray]:
         """Points (K, d) and weights (K,) of one embedding, as float64."""
+        if not 0 <= index < len(self):
+            raise InvalidArgument(f"index: expected 0 to {len(self) - 1}, got {index}")
         begin, end = int(self.offsets[index]), int(self.offsets[index + 1])
         return _core.unpack_points(self.tiles, begin, end), self.weights[begin:end].astype(np.float64)
 
@@ -142,9 +149,7 @@ def pack(
     InvalidArgument
         For wrong shapes, differing dimensions, NaN or infinity, or values outside float32's range.
     """
-    scalar = np.dtype(dtype)
-    if scalar not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise InvalidArgument(f"dtype: expected float32 or float64, got {dtype!r}")
+    scalar = _scalar(dtype)
     if offsets is not None:
         z = as_array(points, "points")
         beta = as_array(weights, "weights")
@@ -159,6 +164,14 @@ def pack(
     return PackedEmbeddings(_core.pack_points(narrow_z), narrow_beta, starts)
 
 
+def _scalar(dtype: Any) -> np.dtype[Any]:
+    for scalar in (np.dtype(np.float32), np.dtype(np.float64)):
+        with contextlib.suppress(TypeError):
+            if scalar == dtype:
+                return scalar
+    raise InvalidArgument(f"dtype: expected float32 or float64, got {dtype!r}")
+
+
 def _stack(points: Any, weights: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], IndexArray]:
     """Points (P, d), weights (P,) and starts of a batch given as (N, K, d) or as a list of (K_i, d)."""
     if not isinstance(points, list | tuple):
@@ -169,6 +182,8 @@ def _stack(points: Any, weights: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any
             )
         starts = np.arange(len(z) + 1, dtype=np.int64) * z.shape[1]
         return z.reshape(-1, z.shape[2]), beta.reshape(-1), starts
+    if not isinstance(weights, Sequence | np.ndarray):
+        raise InvalidArgument(f"weights: expected a list of arrays as points are, got {type(weights).__name__}")
     if not len(points) or len(points) != len(weights):
         raise InvalidArgument(
             f"points, weights: expected lists of one length above 0, got {len(points)}, {len(weights)}"
@@ -189,7 +204,7 @@ def _stack(points: Any, weights: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any
 def _cast(array: npt.NDArray[Any], name: str, scalar: np.dtype[Any]) -> npt.NDArray[Any]:
     finite(array, name)
     with np.errstate(over="ignore"):
-        cast = np.ascontiguousarray(array, dtype=scalar)
+        cast = np.array(array, dtype=scalar, order="C")  # a copy: the batch must not change with the caller's array
     if not np.isfinite(cast).all():
         raise InvalidArgument(f"{name}: expected magnitudes within {scalar}'s range, got {np.abs(array).max():g}")
     return cast
@@ -329,7 +344,8 @@ def mmd2(
         Positive.
     precision : {"float32", "float64"}, default "float32"
         Arithmetic of the Q x N products <P, Q>; the self products and all sums over points are float64. float32 needs
-        a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|.
+        a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|, and products whose bound is above 1e-4 of
+        ||P|| ||Q|| (points far apart, say) are computed again in float64.
     threads : int, optional
 
     Returns
@@ -356,13 +372,19 @@ def mmd2(
         if packed.dtype != np.float32:
             raise InvalidArgument("precision: float32 needs embeddings packed in float32, got float64")
         prepared = [_core.PreparedQuery(z, beta, gamma) for z, beta in pairs]
-        products, _ = _core.inner_products_float(prepared, *batch, count)
+        products, errors = _core.inner_products_float(prepared, *batch, count)
     elif precision == "float64":
         products = _core.inner_products([z for z, _ in pairs], [beta for _, beta in pairs], *batch, gamma, count)
     else:
         raise InvalidArgument(f'precision: expected "float32" or "float64", got {precision!r}')
     query_self = np.array([inner(z, beta, z, beta, gamma=gamma, threads=count or None) for z, beta in pairs])
-    return query_self[:, None] - 2 * products + packed.self_inner(gamma=gamma, threads=threads)
+    packed_self = packed.self_inner(gamma=gamma, threads=threads)
+    if precision == "float32":
+        weak = errors > _WEAKEST_FLOAT32 * np.sqrt(np.outer(query_self, packed_self))
+        for i in np.flatnonzero(weak.any(axis=1)).tolist():
+            chosen = np.flatnonzero(weak[i])
+            products[i, chosen] = _core.chosen_inner_products(*pairs[i], *batch, chosen, gamma, count)
+    return query_self[:, None] - 2 * products + packed_self
 
 
 def embed(points: Any, weights: Any, at: Any, *, gamma: float, threads: int | None = None) -> FloatArray:
@@ -540,14 +562,20 @@ def fit_reduced_set(
     if count > len(rows):
         raise InvalidArgument(f"n_points: expected at most {len(rows)} (the rows of X), got {count}")
     budget = positive_integer(max_evaluations, "max_evaluations")
-    rule = _core.WeightRule.__members__.get(weights)
-    if rule is None:
-        raise InvalidArgument(f'weights: expected "nonnegative", "simplex" or "free", got {weights!r}')
-    start = spread_rows(rows, count, np.random.default_rng(random_state))
+    rule = _member(_core.WeightRule, weights, "weights")
+    start = spread_rows(rows, count, random_generator(random_state))
     points, beta, value, evaluations = _core.fit_reduced_set(
         rows, start, positive_gamma(gamma), rule, budget, resolve_threads(threads)
     )
     return ReducedSet(points, beta, value, evaluations)
+
+
+def _member(rules: Any, value: Any, name: str) -> Any:
+    """The core's enumerator of a rule given by name."""
+    members: dict[str, Any] = rules.__members__
+    if not isinstance(value, str) or value not in members:
+        raise InvalidArgument(f"{name}: expected one of {', '.join(members)}, got {value!r}")
+    return members[value]
 
 
 def mixture(
@@ -602,9 +630,7 @@ def mixture(
         )
     if user.shape != matrix.shape[:1]:
         raise InvalidArgument(f"self_inner: expected shape {matrix.shape[:1]}, got {user.shape}")
-    chosen = _core.MixtureRule.__members__.get(rule)
-    if chosen is None:
-        raise InvalidArgument(f'rule: expected "distance", "greedy" or "auto", got {rule!r}')
+    chosen = _member(_core.MixtureRule, rule, "rule")
     weights, value = _core.mixture(
         matrix, vector, user, chosen, positive_integer(size, "size"), resolve_threads(threads)
     )

@@ -76,9 +76,10 @@ def _table(entries: Any) -> Any:
 
     table = Table()
     table.add_column("id", no_wrap=True)
-    for name in ("name", "task", "status"):
-        table.add_column(name)
-    for name in ("columns", "gamma", "bytes"):
+    table.add_column("name")
+    for name in ("task", "status"):
+        table.add_column(name, no_wrap=True)
+    for name in ("columns", "bytes"):
         table.add_column(name, justify="right", no_wrap=True)
     for entry in entries:
         semantic = entry.semantic or {}
@@ -89,7 +90,6 @@ def _table(entries: Any) -> Any:
             ", ".join(semantic.get("Task", {}).get("Values", [])),
             entry.status.name,
             " x ".join(str(size) for size in entry.input_shape),
-            f"{entry.gamma:g}",
             "" if entry.zip_bytes is None else f"{entry.zip_bytes:,}",
         )
     return table

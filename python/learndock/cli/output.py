@@ -47,7 +47,7 @@ def print_table(table: Any) -> None:
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print names and values, one a line; lists and dicts on theirs."""
+    """Print names and values, a line each."""
     for key, value in facts.items():
         print_line(f"{key.replace('_', ' ')}: {_in_words(value)}")
 
@@ -99,9 +99,10 @@ def spinner(what: str) -> Iterator[None]:
 
 def _in_words(value: object) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_in_words(inner)}" for key, inner in value.items()) or "none"
+        return ", ".join(f"{str(key).replace('_', ' ')} {_in_words(inner)}" for key, inner in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(_in_words(inner) for inner in value) or "none"
+        separator = "; " if any(isinstance(inner, Mapping) for inner in value) else ", "
+        return separator.join(_in_words(inner) for inner in value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

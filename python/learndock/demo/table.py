@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from learndock.demo.measures import METHODS, DemoResult, TaskResult
@@ -31,11 +32,11 @@ def table(result: DemoResult) -> Table:
     from rich.table import Table
 
     layout = Table(title="What the users end up with")
-    layout.add_column("")
+    layout.add_column("", no_wrap=True)
     for task in result.tasks:
-        heading = f"{task.task}: {task.users} users,\n{task.developers} learnwares\n{task.measure}"
+        heading = f"{task.task}: {task.measure}\n{task.developers} learnwares\n{task.users} users"
         layout.add_column(heading, justify="right")
-        layout.add_column("\n\nR", justify="right")
+        layout.add_column("R", justify="right")
     for method, words in METHODS.items():
         cells = [cell for task in result.tasks for cell in _cells(task, method)]
         layout.add_row(words, *cells, style="bold" if method == "mixture" else None)
@@ -45,4 +46,7 @@ def table(result: DemoResult) -> Table:
 def _cells(task: TaskResult, method: str) -> tuple[str, str]:
     digits = 3 if task.measure == "accuracy" else 1
     mean, deviation = task.mean(method), task.deviation(method)
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}", f"{task.regret(method):.2f}"
+    regret = task.regret(method)
+    # Where all models are alike there is nothing to choose, and no unit to measure in.
+    unit = f"{regret:.2f}" if math.isfinite(regret) else ""
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}", unit

@@ -37,7 +37,7 @@ def class_columns(classes: Any, semantic: SemanticSpecification) -> list[int]:
     named = {name: int(number) for number, name in semantic.output_description.items()}
     columns = []
     for label in np.asarray(classes).tolist():
-        column = named.get(label) if isinstance(label, str) else label
+        column: Any = named.get(label) if isinstance(label, str) else label
         # By equality: a float such as 1.0 is a class number, too, and so are the truth values.
         if column not in range(dimension):
             raise InvalidArgument(

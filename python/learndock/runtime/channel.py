@@ -25,7 +25,7 @@ class ProtocolError(Exception):
     """The other side broke the protocol; the text says how."""
 
 
-class ChannelClosed(ProtocolError):  # noqa: N818 (it says what happened)
+class ChannelClosed(ProtocolError):
     """The other side has closed the channel, as it does by ending."""
 
 

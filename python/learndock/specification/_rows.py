@@ -53,7 +53,7 @@ def move_off_rows(
     points = points.copy()
     # Random odd multipliers: rows of equal hash are equal, but for an accident of 2^-64 that moves a point in vain.
     halves = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1], dtype=np.int64)
-    multipliers = (2 * halves + 1).view(np.uint64)
+    multipliers = np.asarray(2 * halves + 1, dtype=np.uint64)
     known = np.unique(_hashes(rows, multipliers))
     distance = _NUDGE * length
     moved = False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from learndock import kernels
-from learndock._validation import embedding, finite_float64, positive_gamma, positive_integer
+from learndock._validation import embedding, finite_float64, positive_gamma, positive_integer, random_generator
 from learndock.errors import InvalidArgument, SpecificationMismatch
 from learndock.specification._file import write_spec_file
 from learndock.specification._rows import move_off_rows, rows_of
@@ -161,7 +161,7 @@ class RKMETableSpecification:
             return cls(rows, np.full(n, 1 / n), gamma=gamma, num_points=n, fit_mmd2=0.0)
         if count >= n:
             count = -(-2 * n // 3)
-        generator = np.random.default_rng(random_state)
+        generator = random_generator(random_state)
         fitted = kernels.fit_reduced_set(
             rows, n_points=count, gamma=gamma, random_state=generator, weights=weights, threads=threads
         )
@@ -268,7 +268,7 @@ class RKMETableSpecification:
         shares = np.maximum(self._weights, 0)
         if not shares.sum() > 0:
             raise InvalidArgument("weights: herding needs a positive weight, got none")
-        generator = np.random.default_rng(random_state)
+        generator = random_generator(random_state)
         total = max(count, min(_CANDIDATES_A_SAMPLE * count, _MOST_CANDIDATES))
         around = self._points[generator.choice(len(shares), size=total, p=shares / shares.sum())]
         candidates = around + generator.normal(scale=_HERDING_SPREAD * self._gamma**-0.5, size=around.shape)

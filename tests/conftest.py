@@ -1,0 +1,34 @@
+"""What the report begins with, where reference values lie, and how hypothesis works here."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline: on a busy machine the first call of a kernel may wait for a processor. In CI a failure must come back.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_report_header() -> str:
+    import learndock
+    from learndock.config import config
+
+    about = config()
+    locked = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return (
+        f"learndock {learndock.__version__}: {about['instruction_set']} "
+        f"(of {', '.join(about['instruction_sets_available'])}), {about['threads']} threads, "
+        f"Python {'with' if locked else 'without'} a global lock"
+    )
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of values computed with the reference package; its README says what each is."""
+    return Path(__file__).parent / "data" / "golden"

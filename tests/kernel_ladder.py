@@ -1,0 +1,69 @@
+"""The ladder of the kernel sums, as one function: it also runs in processes that force an instruction set."""
+
+from __future__ import annotations
+
+import numpy as np
+import reference
+
+from learndock import kernels
+
+# Off and on the widths of vectors (2, 4, 8, 16 numbers), of tiles (16 points) and of the rows worked on together.
+DIMS = (1, 3, 7, 8, 15, 16, 17, 31, 33, 97, 256)
+SIZES = (1, 2, 5, 16, 17, 100)
+
+FLOAT32_UNIT = float(np.finfo(np.float32).eps) / 2
+
+
+def random_embedding(rng, size, dim, *, spread=1.0, offset=0.0, signed=True):
+    """Points around an offset, in the units in which gamma = 1 / dim sees them at distance about 1."""
+    weights = rng.normal(size=size) if signed else rng.dirichlet(np.ones(size))
+    return offset + spread * rng.normal(size=(size, dim)), weights
+
+
+def assert_inner(p, q, gamma, got):
+    """Against the reference, within the rounding of float64."""
+    expected = reference.inner(*p, *q, gamma)
+    dim, counts = p[0].shape[1], (len(p[0]), len(q[0]))
+    allowed = reference.rounding(dim, *counts) * reference.magnitude(*p, *q, gamma)
+    assert abs(got - expected) <= allowed, f"d {dim}, sizes {counts}: {got} for {expected}, allowed {allowed}"
+
+
+def assert_mmd2_float32(p, q, gamma, got):
+    """Against the reference at the stored float32 numbers, within the bound that the header states.
+
+    cpp/include/learndock/kernel_sums.hpp: relative u [3 (d + 4) (X + Y) + count + 8] a kernel value. A query's group
+    has X <= 16, and Y is at most (4 + sqrt(t))^2 < 2 (16 + t) for a kernel value exp(-t); t < 24 where the value is
+    above u itself.
+    """
+    stored = (np.float32(q[0]), np.float32(q[1]))
+    expected = reference.mmd2(p, stored, gamma)
+    dim = p[0].shape[1]
+    unit = FLOAT32_UNIT * (3 * (dim + 4) * (16 + 2 * (16 + 24)) + len(p[0]) + 8)
+    allowed = 2 * unit * reference.magnitude(*p, *stored, gamma) + 1e-12 * np.abs(p[1]).sum() ** 2
+    assert abs(got - expected) <= allowed, f"d {dim}: {got} for {expected}, allowed {allowed}"
+
+
+def climb() -> None:
+    """All sums at all shapes, on and off the widths; raises AssertionError where one is wrong."""
+    rng = np.random.default_rng(0)
+    for dim in DIMS:
+        gamma = 1 / dim
+        batch = [random_embedding(rng, size, dim) for size in SIZES]
+        packed32 = kernels.pack([z for z, _ in batch], [w for _, w in batch])
+        packed64 = kernels.pack([z for z, _ in batch], [w for _, w in batch], dtype="float64")
+        distances32 = kernels.mmd2(batch, packed32, gamma=gamma)
+        distances64 = kernels.mmd2(batch, packed64, gamma=gamma, precision="float64")
+        for i, p in enumerate(batch):
+            for j, q in enumerate(batch):
+                assert_inner(p, q, gamma, kernels.inner(*p, *q, gamma=gamma))
+                assert_mmd2_float32(p, q, gamma, distances32[i, j])
+                parts = [reference.magnitude(*a, *b, gamma) for a, b in ((p, p), (p, q), (q, q))]
+                allowed = reference.rounding(dim, len(p[0]), len(q[0])) * (parts[0] + 2 * parts[1] + parts[2])
+                assert abs(distances64[i, j] - reference.mmd2(p, q, gamma)) <= allowed
+            assert_inner(p, p, gamma, packed64.self_inner(gamma=gamma)[i])
+            stored = (np.float32(p[0]), np.float32(p[1]))
+            assert_inner(stored, stored, gamma, packed32.self_inner(gamma=gamma)[i])
+            at = rng.normal(size=(SIZES[i] + 3, dim))
+            error = np.abs(kernels.embed(*p, at, gamma=gamma) - reference.embed(*p, at, gamma))
+            magnitudes = reference.embed(p[0], np.abs(p[1]), at, gamma)
+            assert (error <= reference.rounding(dim, len(p[0])) * magnitudes).all()
