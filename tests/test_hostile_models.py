@@ -132,6 +132,25 @@ def test_what_a_model_leaves_in_its_folder_is_removed_whatever_it_is(make, tmp_p
     assert (outside / "keep").read_text() == "kept"
 
 
+def test_a_link_in_place_of_the_temporary_folder_is_removed_and_not_entered(make, tmp_path):
+    outside = tmp_path / "outside"
+    (outside / "inner").mkdir(parents=True)
+    (outside / "inner").chmod(0o755)
+    body = f"""
+    def predict(self, X):
+        home = os.getcwd()
+        os.rename(home, home + "-moved")
+        os.symlink({str(outside)!r}, home)
+        os.rmdir(home + "-moved")
+        return [home]
+    """
+    with make(body) as model:
+        home = Path(str(model.call("predict", ROWS)[0]))
+        assert home.is_symlink()
+    assert not home.is_symlink()
+    assert (outside / "inner").stat().st_mode & 0o777 == 0o755
+
+
 # How a model finds the socket to the host, and what it can send there.
 MEMORY = """
 def control():

@@ -285,3 +285,10 @@ def test_a_packed_model_that_predicts_otherwise_gets_no_name(tmp_path, monkeypat
     with pytest.raises(LearnwareError, match="predicts otherwise"):
         packed(tmp_path, LogisticRegression().fit(X, LABELS))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("unverified")
+def test_a_zip_has_the_mode_of_any_new_file(tmp_path):
+    (tmp_path / "other").touch()
+    path = packed(tmp_path, LogisticRegression().fit(X, LABELS))
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -53,6 +53,14 @@ def test_arrays_travel_there_and_back_unchanged(make, array):
     np.testing.assert_array_equal(back, array)
 
 
+@pytest.mark.parametrize("rows", [np.array([object()]), np.array([1j]), [[1.0]], None])
+def test_an_input_that_can_not_travel_names_the_argument_and_the_process_lives_on(make, rows):
+    with make() as model:
+        with pytest.raises(InvalidArgument, match="X: expected an array"):
+            model.call("predict", rows)
+        assert model.alive
+
+
 def test_a_model_that_writes_to_its_input_does_not_change_the_callers(make):
     rows = ROWS.copy()
     with make("def predict(self, X): X *= 2; return X") as model:

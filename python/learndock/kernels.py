@@ -57,8 +57,9 @@ Precision = Literal["float32", "float64"]
 MixtureRule = Literal["distance", "greedy", "auto"]
 WeightRule = Literal["nonnegative", "simplex", "free"]
 
-# Error bound of a float32 product, as a share of ||P|| ||Q||, above which float64 is used.
-_WEAKEST_FLOAT32 = 1e-4
+# Error bound of a float32 product, as a share of ||P|| ||Q||, above which float64 is used. The bound is for the worst
+# case, some fifty times what is measured.
+_WEAKEST_FLOAT32 = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -344,7 +345,7 @@ def mmd2(
         Positive.
     precision : {"float32", "float64"}, default "float32"
         Arithmetic of the Q x N products <P, Q>; the self products and all sums over points are float64. float32 needs
-        a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|, and products whose bound is above 1e-4 of
+        a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|, and products whose bound is above 1e-3 of
         ||P|| ||Q|| (points far apart, say) are computed again in float64.
     threads : int, optional
 

@@ -13,15 +13,16 @@ namespace learndock {
 struct QueryRows {
   Index dim = 0;
   Index group_count = 0;
-  const Index* group_begin = nullptr;  ///< [group_count + 1] rows of each group
-  const float* centres = nullptr;      ///< [group_count, dim]
-  const float* signs = nullptr;        ///< [group_count] +1 or -1
-  const float* error_terms = nullptr;  ///< [group_count] relative error of a kernel value, apart from the lane's part
-  const float* rows = nullptr;         ///< [rows, dim] 2 gamma log2(e) (x - centre)
-  const float* row_terms = nullptr;    ///< [rows] -gamma log2(e) ||x - centre||^2
-  const float* row_weights = nullptr;  ///< [rows] |weight|
-  float exponent_scale = 0;            ///< gamma log2(e)
-  float error_slope = 0;               ///< relative error per unit of ||y - centre||^2
+  const Index* group_begin = nullptr;   ///< [group_count + 1] rows of each group
+  const float* centres = nullptr;       ///< [group_count, dim]
+  const float* signs = nullptr;         ///< [group_count] +1 or -1
+  const float* error_terms = nullptr;   ///< [group_count] relative error of a kernel value, apart from the lane's part
+  const float* error_floors = nullptr;  ///< [group_count] absolute error of the group's sum, where values underflow
+  const float* rows = nullptr;          ///< [rows, dim] 2 gamma log2(e) (x - centre)
+  const float* row_terms = nullptr;     ///< [rows] -gamma log2(e) ||x - centre||^2
+  const float* row_weights = nullptr;   ///< [rows] |weight|
+  float exponent_scale = 0;             ///< gamma log2(e)
+  float error_slope = 0;                ///< relative error per unit of ||y - centre||^2
 };
 
 struct CpuKernels {

@@ -15,8 +15,9 @@
 //   u [ 3 (dim + 4) (X + Y) + count + 8 ]
 //
 // a kernel value: dim + 1 roundings in the exponent's chain and in each norm, each at most the sum of the terms'
-// magnitudes 2 (X + Y), two for the shift, the rest for exp2 and the sum over `count` rows. A query whose rows lie far
-// apart is cut into groups with X <= 16 each. Callers recompute in float64 what the bound cannot separate.
+// magnitudes 2 (X + Y), two for the shift, the rest for exp2 and the sum over `count` rows; and by 2^-125 a row where
+// values underflow. The bound is for the worst case: measured errors are some fifty times smaller. A query whose rows
+// lie far apart is cut into groups with X <= 4 each. Callers recompute in float64 what the bound cannot separate.
 #pragma once
 
 #include <vector>
@@ -45,7 +46,7 @@ class PreparedQuery {
   float exponent_scale_;
   float error_slope_;
   std::vector<Index> group_begin_{0};
-  std::vector<float> centres_, signs_, error_terms_, rows_, row_terms_, row_weights_;
+  std::vector<float> centres_, signs_, error_terms_, error_floors_, rows_, row_terms_, row_weights_;
 };
 
 /// float32: products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].

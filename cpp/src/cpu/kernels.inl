@@ -79,6 +79,7 @@ void embed_float(const QueryRows& query, const float* tiles, Index tiles_count, 
       for (int part = 0; part < parts; ++part) {
         value[part] += sums[part] * query.signs[group];
         error[part] += sums[part] * (query.error_terms[group] + norms[part] * query.error_slope);
+        error[part] += query.error_floors[group];
       }
     }
 #pragma GCC unroll 8

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import threading
 import warnings
 import zipfile
 from importlib import metadata
@@ -31,6 +32,8 @@ __all__ = ["pack"]
 
 # The process of the model may add up in another order than this one; labels must be equal.
 _RELATIVE_TOLERANCE = 1e-5
+# Two threads that both change the filters of warnings, and put them back, can leave them changed.
+_WARNINGS = threading.Lock()
 
 
 def pack(
@@ -86,16 +89,14 @@ def pack(
         undo.callback(remove_folder, folder)
         _write_parts(folder, model, settings, specification, semantic)
         # Beside its final name, so that it can be renamed: nobody ever sees half a zip.
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        unfinished = Path(name)
+        unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         undo.callback(unfinished.unlink, missing_ok=True)
-        with os.fdopen(descriptor, "wb") as stream:
+        with unfinished.open("xb") as stream:
             _zip(folder, stream)
             stream.flush()
             os.fsync(stream.fileno())
         _verify(unfinished, specification.points, expected)
         _checked_target(path, overwrite)
-        _give_ordinary_mode(unfinished)
         unfinished.replace(target)
     return target
 
@@ -155,23 +156,22 @@ def _settings(
 def _predictions(model: Any, method: str, points: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[str] | None]:
     """Predictions on the points, and the names of the columns where the model can't do without them."""
     names = getattr(model, "feature_names_in_", None)
-    with warnings.catch_warnings():
-        # A model that was fitted on a DataFrame warns about arrays; that it may refuse them is what matters here.
-        warnings.simplefilter("ignore")
-        try:
-            try:
+    try:
+        if names is None:
+            return _checked_answer(getattr(model, method)(points)), None
+        # Such a model warns about arrays; that it may refuse them is what matters here.
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(Exception):
                 return _checked_answer(getattr(model, method)(points)), None
-            except Exception:
-                if names is None:
-                    raise
-            import pandas as pd
+        import pandas as pd
 
-            frame = pd.DataFrame(points, columns=list(names))
-            return _checked_answer(getattr(model, method)(frame)), [str(name) for name in names]
-        except InvalidArgument:
-            raise
-        except Exception as error:
-            raise InvalidArgument(f"model: {method} fails on the specification's points: {error}") from error
+        frame = pd.DataFrame(points, columns=list(names))
+        return _checked_answer(getattr(model, method)(frame)), [str(name) for name in names]
+    except InvalidArgument:
+        raise
+    except Exception as error:
+        raise InvalidArgument(f"model: {method} fails on the specification's points: {error}") from error
 
 
 def _checked_answer(answer: Any) -> npt.NDArray[Any]:
@@ -251,10 +251,3 @@ def _verify(zip_path: Path, points: npt.NDArray[Any], expected: npt.NDArray[Any]
         equal = np.allclose(found, expected, rtol=_RELATIVE_TOLERANCE, atol=_RELATIVE_TOLERANCE * scale, equal_nan=True)
     if not equal:
         raise LearnwareError("the packed model predicts otherwise than the one given, on the specification's points")
-
-
-def _give_ordinary_mode(file: Path) -> None:
-    """Temporary files are for their owner alone; a zip is given the mode of any new file."""
-    mask = os.umask(0)
-    os.umask(mask)
-    file.chmod(0o666 & ~mask)

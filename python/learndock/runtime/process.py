@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from learndock.errors import ModelError, ModelTimeout
+import numpy as np
+
+from learndock.errors import InvalidArgument, ModelError, ModelTimeout
 from learndock.runtime.arrays import from_memory, to_memory
 from learndock.runtime.channel import ChannelClosed, ProtocolError, printable, receive, send
 from learndock.runtime.description import ModelInfo
@@ -151,11 +153,15 @@ class ModelProcess:
 
         Raises
         ------
+        InvalidArgument
+            X is no such array.
         ModelTimeout
             The model did not answer in time, and was ended.
         ModelError
             The method raised (the process lives on), what it returned is no such array, or the process ended.
         """
+        if not isinstance(X, np.ndarray) or X.dtype.kind not in "biufU":
+            raise InvalidArgument(f"X: expected an array of numbers, truth values or strings, got {_kind(X)}")
         with self._lock:
             self.start(seconds=seconds)
             deadline = self._deadline(seconds)
@@ -272,6 +278,10 @@ def _shape(lengths: object) -> tuple[int, ...] | None:
     if not all(type(length) is int and length >= 0 for length in lengths):
         return None
     return tuple(lengths)
+
+
+def _kind(value: object) -> str:
+    return f"an array of dtype {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _text(message: str, ending: Ending) -> str:

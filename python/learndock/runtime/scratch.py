@@ -22,9 +22,13 @@ def remove_folder(folder: Path) -> None:
     """
     # rmtree works relative to open directories, so that a link is removed and never entered.
     shutil.rmtree(folder, ignore_errors=True)
+    if folder.is_symlink():
+        # Put there by a model, in place of the folder.
+        folder.unlink()
     if not folder.exists():
         return
     # A directory without permissions stops whoever is not root.
+    folder.chmod(0o700)
     for parent, directories, _ in os.walk(folder):
         for name in directories:
             directory = Path(parent, name)

@@ -201,16 +201,20 @@ def _resident_bytes(pid: int) -> int:
 
 
 def _proportional_bytes(pid: int) -> int:
-    """Memory of a process without its files; a page that n processes share counts one nth."""
-    total = 0
+    """Memory of a process without its files, where the kernel tells; a page that n processes share counts one nth."""
+    sizes: dict[bytes, int] = {}
     try:
         with open(f"/proc/{pid}/smaps_rollup", "rb") as file:  # noqa: PTH123
             for line in file:
-                if line.startswith((b"Pss_Anon:", b"Pss_Shmem:")):
-                    total += int(line.split()[1]) * 1024
+                name, _, size = line.partition(b":")
+                if name in (b"Pss", b"Pss_Anon", b"Pss_Shmem"):
+                    sizes[name] = int(size.split()[0]) * 1024
     except OSError:
-        return 0
-    return total
+        # A process can close this file to all but root, but not the other.
+        return _resident_bytes(pid)
+    if b"Pss_Anon" in sizes:
+        return sizes[b"Pss_Anon"] + sizes.get(b"Pss_Shmem", 0)
+    return sizes.get(b"Pss", 0)
 
 
 class Supervisor:
