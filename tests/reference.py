@@ -86,6 +86,25 @@ def simplex_gap(K, c, w):
     return float(gradient @ w - gradient.min())
 
 
+def polished(K, c, w, steps=20_000):
+    """Better weights near w, if there are any: pairwise exchanges in extended precision. Returns weights and gap."""
+    K, c, w = (np.asarray(array, dtype=np.longdouble) for array in (K, c, w))
+    w = w.copy()
+    for _ in range(steps):
+        gradient = K @ w - c
+        up = int(gradient.argmin())
+        support = np.flatnonzero(w > 0)
+        down = int(support[gradient[support].argmax()])
+        slope = gradient[down] - gradient[up]
+        if slope <= 0:
+            break
+        curvature = K[up, up] + K[down, down] - 2 * K[up, down]
+        step = min(w[down], slope / curvature) if curvature > 0 else w[down]
+        w[up] += step
+        w[down] -= step
+    return w, float(gradient @ w - gradient.min())
+
+
 def simplex_qp(K, c):
     """The minimum over the simplex by trying every support: for at most about ten weights.
 

@@ -64,10 +64,10 @@ def test_fits_and_herds_are_right_in_every_instruction_set(instruction_set):
 import numpy as np, reference
 from learndock import kernels
 rng = np.random.default_rng(0)
-for dim in (1, 7, 16, 33):
+for dim in (3, 7, 16, 33):
     X = rng.normal(size=(150, dim))
     gamma = 0.5 / dim
-    start = kernels.fit_reduced_set(X, n_points=17, gamma=gamma, random_state=0, max_evaluations=2)
+    start = kernels.fit_reduced_set(X, n_points=17, gamma=gamma, random_state=0, max_evaluations=1)
     found = kernels.fit_reduced_set(X, n_points=17, gamma=gamma, random_state=0)
     value = reference.mmd2_to_data(found.points, found.weights, X, gamma)
     assert abs(found.mmd2 - value) < 1e-13, (dim, found.mmd2, value)

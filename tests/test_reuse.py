@@ -1,0 +1,108 @@
+"""Averages and votes, against arithmetic by hand."""
+
+import learndock as ld
+import numpy as np
+import pytest
+from learndock.errors import InvalidArgument, LearnwareError
+from learndock.reuse import AveragingReuser
+
+
+class Fixed:
+    """A model that always answers the same."""
+
+    def __init__(self, answer):
+        self.answer = np.asarray(answer)
+        self.asked = 0
+
+    def predict(self, X):
+        self.asked += 1
+        return self.answer
+
+
+X = np.zeros((2, 3))
+
+
+def test_mean_is_weighted_and_takes_one_column_or_none():
+    models = [Fixed([0.0, 2.0]), Fixed([[4.0], [4.0]])]
+    assert AveragingReuser(models).predict(X).tolist() == [2.0, 3.0]
+    assert AveragingReuser(models, weights=[3, 1]).predict(X).tolist() == [1.0, 2.5]
+
+
+def test_mean_of_several_targets_keeps_the_columns():
+    models = [Fixed([[0.0, 1.0], [2.0, 3.0]]), Fixed([[2.0, 1.0], [0.0, 1.0]])]
+    assert AveragingReuser(models).predict(X).tolist() == [[1.0, 1.0], [1.0, 2.0]]
+
+
+def test_vote_by_label_counts_weights_and_ties_go_to_the_smaller_label():
+    models = [Fixed([1, 0]), Fixed([1, 2]), Fixed([0, 1])]
+    assert AveragingReuser(models, mode="vote_by_label").predict(X).tolist() == [1, 0]
+    assert AveragingReuser(models, weights=[0.2, 0.2, 0.6], mode="vote_by_label").predict(X).tolist() == [0, 1]
+
+
+def test_vote_by_label_takes_text_and_columns_of_scores():
+    assert AveragingReuser([Fixed(["a", "b"]), Fixed(["a", "c"])], mode="vote_by_label").predict(X).tolist() == [
+        "a",
+        "b",
+    ]
+    scores = Fixed([[0.1, 0.9], [0.8, 0.2]])
+    assert AveragingReuser([scores, Fixed([[1], [0]])], mode="vote_by_label").predict(X).tolist() == [1, 0]
+
+
+def test_vote_by_prob_averages_probabilities():
+    models = [Fixed([[0.9, 0.1], [0.5, 0.5]]), Fixed([[0.4, 0.6], [0.0, 1.0]])]
+    reuser = AveragingReuser(models, weights=[1, 3], mode="vote_by_prob")
+    assert np.allclose(reuser.predict_proba(X), [[0.525, 0.475], [0.125, 0.875]])
+    assert reuser.predict(X).tolist() == [0, 1]
+
+
+def test_vote_by_prob_takes_what_is_no_probability_as_logits():
+    reuser = AveragingReuser([Fixed([[0.0, np.log(3.0)], [1000.0, 0.0]])], mode="vote_by_prob")
+    assert np.allclose(reuser.predict_proba(X), [[0.25, 0.75], [1.0, 0.0]])
+
+
+def test_a_learnware_of_no_weight_is_not_asked():
+    silent = Fixed([np.nan, np.nan])
+    assert AveragingReuser([silent, Fixed([1.0, 2.0])], weights=[0, 2]).predict(X).tolist() == [1.0, 2.0]
+    assert silent.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "named"),
+    [
+        ([], {}, "learnwares"),
+        (["no model"], {}, r"learnwares\[0\]"),
+        ([Fixed([1.0])], {"mode": "median"}, "mode"),
+        ([Fixed([1.0])], {"weights": [0.5, 0.5]}, "weights"),
+        ([Fixed([1.0])], {"weights": [0.0]}, "weights"),
+        ([Fixed([1.0])], {"weights": [-1.0]}, "weights"),
+        ([Fixed([1.0])], {"weights": [np.nan]}, "weights"),
+    ],
+)
+def test_bad_arguments_are_named(models, options, named):
+    with pytest.raises(InvalidArgument, match=f"^{named}"):
+        AveragingReuser(models, **options)
+
+
+@pytest.mark.parametrize(
+    ("answers", "mode"),
+    [
+        (([1.0, 2.0], [1.0, 2.0, 3.0]), "mean"),
+        (([[1.0, 2.0], [1.0, 2.0]], [1.0, 2.0]), "mean"),
+        ((["a", "b"], ["a", "b"]), "mean"),
+        (([1, 0], [1, 0]), "vote_by_prob"),
+        (([[0.5, 0.5]] * 2, [[0.2, 0.3, 0.5]] * 2), "vote_by_prob"),
+    ],
+    ids=["lengths", "columns", "text", "labels", "classes"],
+)
+def test_outputs_that_do_not_fit_together_name_the_learnware(answers, mode):
+    with pytest.raises(LearnwareError, match=r"learnwares\[\d\]"):
+        AveragingReuser([Fixed(answer) for answer in answers], mode=mode).predict(X)
+
+
+def test_probabilities_need_the_mode():
+    with pytest.raises(InvalidArgument, match="vote_by_prob"):
+        AveragingReuser([Fixed([1.0, 2.0])]).predict_proba(X)
+
+
+def test_the_reuser_is_reached_from_the_package():
+    assert ld.reuse.AveragingReuser is AveragingReuser
