@@ -23,7 +23,7 @@ def assert_herd(candidates, mean, chosen, gamma, replace=True):
 
 
 def test_three_candidates_by_hand():
-    """Candidates 0, 10, 20 on a line at gamma = 1: kernel values 0 and 1. mu = (3/4, 1/2, 1/4).
+    """Candidates 0, 100, 200 on a line at gamma = 1: kernel values 0 and 1. mu = (3/4, 1/2, 1/4).
 
     t = 0: 0 (3/4). t = 1: mu - 1/2 [x = 0] = (1/4, 1/2, 1/4): 1. t = 2: mu - 1/3 [0, 1] = (5/12, 1/6, 1/4): 0.
     t = 3: mu - 1/4 (2, 1, 0) = (1/4, 1/4, 1/4): a tie, 0. t = 4: mu - 1/5 (3, 1, 0) = (3/20, 3/10, 1/4): 1.

@@ -156,7 +156,9 @@ void PreparedQuery::add_group(const Embedding& query, const Group& group, double
   // exp2 ends at 2^-126, products and weights at 2^-149.
   double floor = 0;
   for (Index row : group.rows) floor += std::ldexp(std::abs(query.weights[row]), -125) + std::ldexp(1.0, -148);
-  error_floors_.push_back(static_cast<float>(floor));
+  // A gamma for which float32 can't hold squares near 1 / gamma: the bound says that nothing is known.
+  const bool in_range = exponent_scale_ >= 1e-30f && exponent_scale_ <= 1e30f;
+  error_floors_.push_back(in_range ? static_cast<float>(floor) : std::numeric_limits<float>::infinity());
   group_begin_.push_back(group_begin_.back() + static_cast<Index>(group.rows.size()));
 }
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t memory = 20;
 constexpr double sufficient_decrease = 1e-4;
-/// The search ends when a step lowers the value by less than this share of it: far below what K points can reach.
-constexpr double negligible_gain = 1e-9;
+/// The search ends when a step lowers the value by less than this share of it.
+constexpr double negligible_gain = 1e-7;
 
 struct Pair {
   std::vector<double> step, change;
@@ -92,7 +92,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<doubl
     x.swap(next);
     gradient.swap(next_gradient);
     value = next_value;
-    if (gain <= negligible_gain * std::abs(value)) break;
+    if (gain <= negligible_gain * value) break;
   }
   result.x = std::move(x);
   result.value = value;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Limited-memory BFGS for smooth functions, with a budget of evaluations (Nocedal & Wright, Numerical Optimization,
-// algorithms 7.4 and 7.5). A step is accepted when it decreases the function enough (Armijo); curvature pairs that are
-// not positive are left out.
+// Limited-memory BFGS for smooth functions that are never negative, with a budget of evaluations (Nocedal & Wright,
+// Numerical Optimization, algorithms 7.4 and 7.5). A step is accepted when it decreases the function enough (Armijo);
+// curvature pairs that are not positive are left out.
 #pragma once
 
 #include <functional>

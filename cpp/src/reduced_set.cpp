@@ -20,7 +20,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 constexpr Index row_parts = 8;
 
 /// Ridge of the free weights, as a share of K's diagonal (which is 1): the reference's 1e-5 gives weights away.
-constexpr double free_ridge = 1e-8;
+constexpr double free_ridge = 1e-10;
 
 struct Problem {
   const double* rows;
@@ -28,7 +28,8 @@ struct Problem {
   double gamma;
   WeightRule rule;
   ThreadTeam& team;
-  double length;  // 1 / sqrt(gamma): the unit of the variables
+  double length;      // 1 / sqrt(gamma): the unit of the variables
+  double data_norm2;  // <mu_X, mu_X>
 
   // Of the latest evaluation.
   std::vector<double> mean;     // m_j [K]
@@ -98,7 +99,7 @@ struct Problem {
     }
   }
 
-  /// beta' K beta - 2 beta' m, and its gradient in the variables.
+  /// The squared MMD, and its gradient in the variables.
   double objective(const std::vector<double>& x, std::vector<double>& gradient) {
     std::vector<double> points, weights;
     split(x, points, weights);
@@ -125,7 +126,7 @@ struct Problem {
         variable_gradient = beta.cwiseProduct((weight_gradient.array() - weight_gradient.dot(beta)).matrix());
         break;
     }
-    return beta.dot(smoothed) - 2 * beta.dot(m);
+    return beta.dot(smoothed) - 2 * beta.dot(m) + data_norm2;
   }
 };
 
@@ -133,7 +134,8 @@ struct Problem {
 
 ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double* start, Index K, double gamma,
                            WeightRule rule, Index max_evaluations, ThreadTeam& team) {
-  Problem problem{rows, n, dim, K, gamma, rule, team, 1 / std::sqrt(gamma), {}, {}};
+  Problem problem{rows, n, dim, K, gamma, rule, team, 1 / std::sqrt(gamma), mean_kernel(rows, n, dim, gamma, team),
+                  {},   {}};
   std::vector<double> x(K * dim + K, 1.0);  // equal weights 1 / K under every rule
   for (Index i = 0; i < K * dim; ++i) x[i] = start[i] / problem.length;
   // One evaluation is kept for the weights at the end.
@@ -162,7 +164,7 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
       beta = (kernel + free_ridge * Matrix::Identity(K, K)).ldlt().solve(m).eval();
       break;
   }
-  result.mmd2 = std::max(0.0, beta.dot(kernel * beta) - 2 * beta.dot(m) + mean_kernel(rows, n, dim, gamma, team));
+  result.mmd2 = std::max(0.0, beta.dot(kernel * beta) - 2 * beta.dot(m) + problem.data_norm2);
   return result;
 }
 

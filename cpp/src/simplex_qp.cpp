@@ -14,9 +14,9 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Vector = Eigen::VectorXd;
 using Eigen::Map;
 
-/// Proximal weight over the size of the data. Large enough to keep the factor far from breakdown (1e-16 n), small
+/// Delta, in units of the problem's largest number. Large enough to keep the factor far from breakdown (1e-16 n), small
 /// enough that two or three proximal steps end on the programme's own solution.
-constexpr double proximal_scale = 1e-10;
+constexpr double proximal_weight = 1e-10;
 constexpr int proximal_steps = 50;
 constexpr double tolerance = 1e-13;
 
@@ -30,8 +30,8 @@ double level_of(Feasible feasible, const Vector& gradient, const Vector& w) {
 /// One proximal step: min 1/2 w'(K + delta I)w - target'w over the feasible weights, by an active set.
 class ActiveSet {
  public:
-  ActiveSet(const Map<const Matrix>& K, Feasible feasible, double delta, double scale)
-      : K_(K), feasible_(feasible), delta_(delta), scale_(scale), lower_(K.rows(), K.rows()), position_(K.rows(), -1) {}
+  ActiveSet(const Matrix& K, Feasible feasible)
+      : K_(K), feasible_(feasible), lower_(K.rows(), K.rows()), position_(K.rows(), -1) {}
 
   void solve(const Vector& target, Vector& w) {
     const Index n = K_.rows();
@@ -39,10 +39,10 @@ class ActiveSet {
     // Each round adds an index and strictly lowers the objective; the cap only guards against rounding cycles.
     for (Index round = 0; round < 10 * n + 20; ++round) {
       if (!minimise_on_support(target, w)) return;
-      const Vector gradient = K_ * w + delta_ * w - target;
+      const Vector gradient = K_ * w + proximal_weight * w - target;
       const double level = level_of(feasible_, gradient, w);
       Index best = -1;
-      double steepest = level - tolerance * scale_;
+      double steepest = level - tolerance;
       for (Index i = 0; i < n; ++i)
         if (position_[i] < 0 && gradient[i] < steepest) {
           steepest = gradient[i];
@@ -70,8 +70,8 @@ class ActiveSet {
     for (Index s = 0; s < size; ++s) row[s] = K_(i, support_[s]);
     lower_.topLeftCorner(size, size).triangularView<Eigen::Lower>().solveInPlace(row);
     lower_.row(size).head(size) = row.transpose();
-    const double pivot = K_(i, i) + delta_ - row.squaredNorm();
-    lower_(size, size) = std::sqrt(std::max(pivot, delta_));
+    const double pivot = K_(i, i) + proximal_weight - row.squaredNorm();
+    lower_(size, size) = std::sqrt(std::max(pivot, proximal_weight));
     position_[i] = size;
     support_.push_back(i);
   }
@@ -108,7 +108,7 @@ class ActiveSet {
       // One refinement: the solution can be huge where K is nearly singular.
       Vector residual(size);
       for (Index s = 0; s < size; ++s) {
-        double sum = right[s] - delta_ * goal[s];
+        double sum = right[s] - proximal_weight * goal[s];
         for (Index t = 0; t < size; ++t) sum -= K_(support_[s], support_[t]) * goal[t];
         residual[s] = sum;
       }
@@ -138,9 +138,8 @@ class ActiveSet {
     }
   }
 
-  const Map<const Matrix>& K_;
+  const Matrix& K_;
   Feasible feasible_;
-  double delta_, scale_;
   Matrix lower_;
   std::vector<Index> support_;
   std::vector<Index> position_;  // place of an index in the support, -1 outside
@@ -156,7 +155,7 @@ double optimality_residual(Feasible feasible, const Vector& gradient, const Vect
   return worst;
 }
 
-Vector start_weights(const Map<const Matrix>& K, const Map<const Vector>& c, Feasible feasible) {
+Vector start_weights(const Matrix& K, const Vector& c, Feasible feasible) {
   Vector w = Vector::Zero(K.rows());
   if (feasible == Feasible::simplex) {
     Index best = 0;  // the best single index
@@ -167,12 +166,14 @@ Vector start_weights(const Map<const Matrix>& K, const Map<const Vector>& c, Fea
 }
 
 QpResult solve(const double* K_data, const double* c_data, Index n, Feasible feasible, double* weights, bool warm) {
-  const Map<const Matrix> K(K_data, n, n);
-  const Map<const Vector> c(c_data, n);
+  const Map<const Matrix> K_given(K_data, n, n);
+  const Map<const Vector> c_given(c_data, n);
   Map<Vector> result(weights, n);
-  const double size = K.diagonal().cwiseAbs().maxCoeff() + c.cwiseAbs().maxCoeff();
-  const double scale = size > 0 ? size : 1.0;
-  const double delta = proximal_scale * scale;
+  // In units of its largest numbers: neither tiny nor huge problems leave float64's range.
+  const double largest = K_given.diagonal().cwiseAbs().maxCoeff() + c_given.cwiseAbs().maxCoeff();
+  const double unit = largest > 0 ? largest : 1.0;
+  const Matrix K = K_given / unit;
+  const Vector c = c_given / unit;
   const auto make_feasible = [&](Vector& w) {
     w = w.cwiseMax(0.0);
     if (feasible == Feasible::simplex) w /= w.sum();
@@ -180,10 +181,10 @@ QpResult solve(const double* K_data, const double* c_data, Index n, Feasible fea
 
   Vector w = warm ? Vector(result) : start_weights(K, c, feasible);
   make_feasible(w);
-  ActiveSet active(K, feasible, delta, scale);
+  ActiveSet active(K, feasible);
   QpResult best;
   for (int step = 0; step < proximal_steps; ++step) {
-    active.solve(c + delta * w, w);
+    active.solve(c + proximal_weight * w, w);
     make_feasible(w);
     const Vector gradient = K * w - c;
     const double objective = 0.5 * (w.dot(gradient) - c.dot(w));
@@ -194,8 +195,10 @@ QpResult solve(const double* K_data, const double* c_data, Index n, Feasible fea
       best.residual = residual;
       result = w;
     }
-    if (residual <= 10 * tolerance * scale || (step > 0 && gain <= 1e-16 * scale)) break;
+    if (residual <= 10 * tolerance || (step > 0 && gain <= 1e-16)) break;
   }
+  best.objective *= unit;
+  best.residual *= unit;
   return best;
 }
 
