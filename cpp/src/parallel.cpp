@@ -38,6 +38,9 @@ int processors_of_quota() {
   return std::max(1, static_cast<int>((std::strtod(quota.c_str(), nullptr) + period - 1) / period));
 }
 
+/// More threads than any machine has processors help nobody.
+constexpr int most_threads = 1024;
+
 constexpr auto interrupt_interval = std::chrono::milliseconds(50);
 
 }  // namespace
@@ -45,7 +48,7 @@ constexpr auto interrupt_interval = std::chrono::milliseconds(50);
 int default_threads() {
   if (const char* variable = std::getenv("OMP_NUM_THREADS")) {
     const long count = std::strtol(variable, nullptr, 10);
-    if (count >= 1) return static_cast<int>(std::min(count, 1024L));
+    if (count >= 1) return static_cast<int>(std::min(count, static_cast<long>(most_threads)));
   }
   return std::min(processors_allowed(), processors_of_quota());
 }
@@ -118,7 +121,7 @@ struct ThreadTeam::State {
 
 ThreadTeam::ThreadTeam(const Execution& execution) : state_(std::make_unique<State>()) {
   state_->interrupted = execution.interrupted;
-  state_->size = execution.threads > 0 ? execution.threads : default_threads();
+  state_->size = std::min(most_threads, execution.threads > 0 ? execution.threads : default_threads());
 }
 
 ThreadTeam::~ThreadTeam() { state_->close(); }
@@ -134,7 +137,8 @@ void ThreadTeam::for_each(Index chunks, const std::function<void(Index, int)>& w
   state.failure = nullptr;
   const bool alone = state.size == 1 || chunks <= 1;
   if (!alone) {
-    while (static_cast<int>(state.helpers.size()) < state.size - 1) {
+    const Index wanted = std::min<Index>(state.size, chunks) - 1;
+    while (static_cast<Index>(state.helpers.size()) < wanted) {
       const int worker = static_cast<int>(state.helpers.size()) + 1;
       state.helpers.emplace_back([&state, worker] { state.help(worker); });
     }

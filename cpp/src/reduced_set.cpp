@@ -33,7 +33,7 @@ struct Problem {
 
   // Of the latest evaluation.
   std::vector<double> mean;     // m_j [K]
-  std::vector<double> moments;  // 1/n sum_i k(x_i, z_j) x_i [K, dim]
+  std::vector<double> moments;  // 1/n sum_i k(x_i, z_j) (z_j - x_i) [K, dim]
 
   void evaluate_data(const double* points) {
     const Index tiles = tile_count(K);
@@ -62,17 +62,20 @@ struct Problem {
     }
   }
 
+  /// work(j) for the K points, a few at a time.
+  void for_each_point(const std::function<void(Index)>& work) const {
+    constexpr Index together = 16;
+    team.for_each((K + together - 1) / together, [&](Index chunk, int) {
+      for (Index j = chunk * together; j < std::min(K, (chunk + 1) * together); ++j) work(j);
+    });
+  }
+
   Matrix gram(const double* points) const {
+    const Eigen::Map<const Matrix> Z(points, K, dim);
     Matrix result(K, K);
-    for (Index i = 0; i < K; ++i)
-      for (Index j = 0; j <= i; ++j) {
-        double distance = 0;
-        for (Index k = 0; k < dim; ++k) {
-          const double difference = points[i * dim + k] - points[j * dim + k];
-          distance += difference * difference;
-        }
-        result(i, j) = result(j, i) = std::exp(-gamma * distance);
-      }
+    for_each_point([&](Index j) {
+      for (Index l = 0; l < K; ++l) result(j, l) = std::exp(-gamma * (Z.row(j) - Z.row(l)).squaredNorm());
+    });
     return result;
   }
 
@@ -109,10 +112,13 @@ struct Problem {
     const Eigen::Map<const Matrix> Z(points.data(), K, dim), V(moments.data(), K, dim);
     const Eigen::VectorXd smoothed = kernel * beta;
     const Eigen::VectorXd weight_gradient = 2 * (smoothed - m);
-    // d/dz_j = -4 gamma beta_j [ z_j ((K beta)_j - m_j) - (sum_l beta_l k_jl z_l - v_j) ]
-    const Matrix pull = kernel * (beta.asDiagonal() * Z) - V;
+    // d/dz_j = -4 gamma beta_j [ sum_l beta_l k_jl (z_j - z_l) - 1/n sum_i k(x_i, z_j) (z_j - x_i) ]
     Eigen::Map<Matrix> point_gradient(gradient.data(), K, dim);
-    point_gradient = (-4 * gamma * length) * (beta.asDiagonal() * ((smoothed - m).asDiagonal() * Z - pull));
+    for_each_point([&](Index j) {
+      Eigen::RowVectorXd pull = -V.row(j);
+      for (Index l = 0; l < K; ++l) pull += (weights[l] * kernel(j, l)) * (Z.row(j) - Z.row(l));
+      point_gradient.row(j) = (-4 * gamma * length * weights[j]) * pull;
+    });
     Eigen::Map<Eigen::VectorXd> variable_gradient(gradient.data() + K * dim, K);
     const Eigen::Map<const Eigen::VectorXd> variables(x.data() + K * dim, K);
     switch (rule) {

@@ -15,16 +15,18 @@ if TYPE_CHECKING:
 _ROWS_A_CHOICE = 20
 
 
-def spread_rows(rows: FloatArray, count: int, generator: np.random.Generator) -> FloatArray:
+def spread_rows(rows: FloatArray, count: int, *, gamma: float, generator: np.random.Generator) -> FloatArray:
     """`count` different rows, each drawn with probability proportional to its squared distance to those before it.
 
-    Arthur & Vassilvitskii, SODA 2007. O(count^2 d): a random subset of 20 count rows is looked at.
+    Arthur & Vassilvitskii, SODA 2007, with the distance in the kernel's space, 1 - k(x, z): it has a largest value, so
+    a few outliers do not draw all choices to themselves. O(count^2 d): a random subset of 20 count rows is looked at.
 
     Parameters
     ----------
     rows : ndarray of float64, shape (n, d)
     count : int
         At most n.
+    gamma : float
     generator : numpy.random.Generator
 
     Returns
@@ -33,20 +35,18 @@ def spread_rows(rows: FloatArray, count: int, generator: np.random.Generator) ->
     """
     total = min(len(rows), _ROWS_A_CHOICE * count)
     candidates = rows[generator.choice(len(rows), size=total, replace=False)]
-    centred = candidates - candidates.mean(axis=0)
-    norms = np.einsum("ij,ij->i", centred, centred)
     chosen = np.empty(count, dtype=np.int64)
     free = np.ones(total, dtype=bool)
-    nearest = np.full(total, np.inf)
+    nearest = np.ones(total)
     for i in range(count):
-        cumulative = np.cumsum(np.where(free, nearest if i else 1.0, 0.0))
+        cumulative = np.cumsum(np.where(free, nearest, 0.0))
         if cumulative[-1] > 0:
-            at = int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right"))
-            at = min(at, total - 1)
+            at = min(int(np.searchsorted(cumulative, generator.random() * cumulative[-1], side="right")), total - 1)
         else:  # every row left equals one already chosen
             at = int(np.flatnonzero(free)[0])
         chosen[i] = at
         free[at] = False
-        distances = norms + norms[at] - 2 * (centred @ centred[at])
-        np.minimum(nearest, np.maximum(distances, 0.0), out=nearest)
-    return candidates[chosen]
+        with np.errstate(over="ignore"):
+            distances = ((candidates - candidates[at]) ** 2).sum(axis=1)
+        np.minimum(nearest, -np.expm1(-gamma * distances), out=nearest)
+    return np.ascontiguousarray(candidates[chosen])

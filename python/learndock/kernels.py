@@ -564,10 +564,9 @@ def fit_reduced_set(
         raise InvalidArgument(f"n_points: expected at most {len(rows)} (the rows of X), got {count}")
     budget = positive_integer(max_evaluations, "max_evaluations")
     rule = _member(_core.WeightRule, weights, "weights")
-    start = spread_rows(rows, count, random_generator(random_state))
-    points, beta, value, evaluations = _core.fit_reduced_set(
-        rows, start, positive_gamma(gamma), rule, budget, resolve_threads(threads)
-    )
+    gamma = positive_gamma(gamma)
+    start = spread_rows(rows, count, gamma=gamma, generator=random_generator(random_state))
+    points, beta, value, evaluations = _core.fit_reduced_set(rows, start, gamma, rule, budget, resolve_threads(threads))
     return ReducedSet(points, beta, value, evaluations)
 
 

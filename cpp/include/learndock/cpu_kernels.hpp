@@ -40,7 +40,8 @@ struct CpuKernels {
   void (*embed_double_of_float)(const Embedding& query, double gamma, const float* tiles, Index tiles_count,
                                 double* widened, double* values);
 
-  /// For one tile of points z: mass[lane] += sum_i k(x_i, z_lane), moments[k][lane] += sum_i k(x_i, z_lane) x_ik.
+  /// For one tile of points z: mass[lane] += sum_i k(x_i, z_lane), and as differences, which lose no digit far from the
+  /// origin, moments[k][lane] += sum_i k(x_i, z_lane) (z_lane,k - x_ik).
   void (*add_moments)(const double* rows, Index row_count, Index dim, double gamma, const double* tile, double* mass,
                       double* moments);
 };

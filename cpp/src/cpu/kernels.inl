@@ -170,9 +170,10 @@ inline void add_moments_of_rows(const double* rows, Index count, Index dim, doub
 #pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) {
         double* at = moments + k * tile_lanes + part * lanes_of<double>;
+        const Vec<double> z = load(tile + k * tile_lanes + part * lanes_of<double>);
         Vec<double> moment = load(at);
 #pragma GCC unroll 8
-        for (int r = 0; r < together; ++r) moment += kernel[r][part] * block[r * dim + k];
+        for (int r = 0; r < together; ++r) moment += kernel[r][part] * (z - block[r * dim + k]);
         store(at, moment);
       }
   }

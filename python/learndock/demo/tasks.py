@@ -70,7 +70,7 @@ class Task:
     model: Callable[[], Any]
 
 
-def digits(*, developers: int = 10, users: int = 24, seed: int = 0) -> Task:
+def digits(*, developers: int = 8, users: int = 24, seed: int = 0) -> Task:
     """Handwritten digits (1,797 images of 8 × 8): each site sees mostly a few of them, in its own light and slant.
 
     The mix of a site is drawn from a Dirichlet distribution with concentration 0.5; all its images are turned by one
@@ -126,7 +126,7 @@ def digits(*, developers: int = 10, users: int = 24, seed: int = 0) -> Task:
     )
 
 
-def diabetes(*, developers: int = 5, users: int = 24, seed: int = 0) -> Task:
+def diabetes(*, developers: int = 4, users: int = 24, seed: int = 0) -> Task:
     """Progression of diabetes after a year (442 patients): each clinic's patients resemble one another.
 
     A site draws a patient, and the others by how close they are in age, body mass and blood pressure (a Gaussian of
