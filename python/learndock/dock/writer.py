@@ -232,7 +232,10 @@ def _chunks(points: Any, weights: Any) -> Iterator[slice]:
         ) from None
     if not count or count != other:
         raise InvalidArgument(f"points, weights: expected one length above 0, got {count} and {other}")
-    first = np.asarray(points[0])
+    try:
+        first = np.asarray(points[0])
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise InvalidArgument(f"points[0]: expected an array of shape (K, d) ({error!r})") from None
     size = max(1, _LARGEST_SEGMENT_BYTES // max(1, 4 * first.size))
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
