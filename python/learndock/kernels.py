@@ -460,10 +460,12 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
         raise InvalidArgument(
             f"K, c: expected shapes (n, n) and (n,), or (B, n, n) and (B, n); got {np.shape(K)} and {np.shape(c)}"
         )
-    asymmetry = np.abs(matrix - matrix.transpose(0, 2, 1)).max()
-    if asymmetry > 1e-8 * max(1e-300, np.abs(matrix).max()):
+    asymmetry = np.abs(matrix - matrix.transpose(0, 2, 1)).max(axis=(1, 2))
+    wrong = np.flatnonzero(asymmetry > 1e-8 * np.abs(matrix).max(axis=(1, 2)))
+    if wrong.size:
+        which = "" if single else f" of problem {wrong[0]}"
         raise InvalidArgument(
-            f"K: expected a symmetric matrix, got entries that differ from their twins by {asymmetry:g}"
+            f"K: expected symmetric matrices, got entries{which} that differ from their twins by {asymmetry[wrong[0]]:g}"
         )
     weights, objective, _ = _core.simplex_qp(matrix, vector, resolve_threads(threads))
     return (weights[0], float(objective[0])) if single else (weights, objective)
