@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import reference
 
+import reference
 from learndock import kernels
 
 # Off and on the widths of vectors (2, 4, 8, 16 numbers), of tiles (16 points) and of the rows worked on together.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import learndock as ld
 import numpy as np
+
+import learndock as ld
 
 
 def made_specs(count: int, dim: int, *, seed: int = 0, ragged: bool = False) -> tuple[list, list]:

@@ -1,7 +1,8 @@
 """What an installation says of itself."""
 
-import learndock
 import pytest
+
+import learndock
 from learndock.config import config
 from learndock.errors import InvalidArgument
 

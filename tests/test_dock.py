@@ -9,12 +9,12 @@ import sys
 import threading
 from pathlib import Path
 
-import learndock as ld
 import numpy as np
 import pytest
+
+import learndock as ld
 from learndock.dock import writer
 from learndock.errors import DockError, DockFormatError, InvalidArgument, ReadOnlyDock, UnknownLearnware
-
 from spec_batches import distances_to, made_specs, user_spec
 
 
@@ -325,7 +325,6 @@ def test_a_file_that_is_no_catalog_is_an_error(path):
 
 
 def test_another_process_sees_a_change_at_its_next_search(path):
-    points, weights = made_specs(5, 3)
     user = user_spec(3, 0.1)
     with ld.Dock(path) as dock:
         assert found(dock, user) == []

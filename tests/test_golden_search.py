@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-import learndock as ld
 import numpy as np
 import pytest
+
+import learndock as ld
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
 CASES = json.loads((GOLDEN / "search.json").read_text())

@@ -137,5 +137,5 @@ def test_the_active_one_is_the_newest():
 def test_the_available_ones_are_those_of_the_processors_flags():
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     flags = set(next(line for line in lines if line.startswith("flags")).partition(":")[2].split())
-    assert BUILT == list(FLAGS)
+    assert list(FLAGS) == BUILT
     assert kernels.instruction_sets()["available"] == [name for name in FLAGS if FLAGS[name] <= flags]

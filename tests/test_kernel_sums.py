@@ -1,17 +1,18 @@
-"""Inner products, squared MMD, packing and embeddings at points, rung by rung: by hand, exact, against float64 NumPy."""
+"""Inner products, squared MMD, packing and embeddings at points, by hand, exact, and against float64 NumPy."""
 
 from __future__ import annotations
 
+import itertools
 import json
 
-import kernel_ladder
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_ladder import DIMS, SIZES, assert_inner, assert_mmd2_float32, random_embedding
 
+import kernel_ladder
+import reference
+from kernel_ladder import DIMS, SIZES, assert_inner, assert_mmd2_float32, random_embedding
 from learndock import _core, kernels
 
 THREADS = (1, 4, 7)
@@ -36,9 +37,7 @@ def test_two_points_by_hand():
     narrow = kernels.pack([q[0]], [q[1]])
     # Points and weights are exact in float32; what is left is a few roundings of numbers up to 6.
     assert kernels.mmd2([p], narrow, gamma=1.0)[0, 0] == pytest.approx(expected, abs=1e-5)
-    assert kernels.embed(*q, [[0.0], [1.0]], gamma=1.0) == pytest.approx(
-        [3 * e(-1) - e(-4), 3 - e(-1)], rel=1e-15
-    )
+    assert kernels.embed(*q, [[0.0], [1.0]], gamma=1.0) == pytest.approx([3 * e(-1) - e(-4), 3 - e(-1)], rel=1e-15)
 
 
 def test_gamma_multiplies_the_squared_distance():
@@ -198,8 +197,8 @@ def test_offsets_give_the_matrix_of_single_products():
     starts, other_starts = [0, 1, 17, 18, 40], [0, 16, 29]
     got = kernels.inner(z, a, y, b, gamma=0.2, offsets=starts, other_offsets=other_starts)
     assert got.shape == (4, 2)
-    for i, (begin, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-        for j, (other_begin, other_end) in enumerate(zip(other_starts[:-1], other_starts[1:], strict=True)):
+    for i, (begin, end) in enumerate(itertools.pairwise(starts)):
+        for j, (other_begin, other_end) in enumerate(itertools.pairwise(other_starts)):
             single = (z[begin:end], a[begin:end]), (y[other_begin:other_end], b[other_begin:other_end])
             assert_inner(*single, 0.2, got[i, j])
     one_side = kernels.inner(z, a, y, b, gamma=0.2, offsets=[0, 40])

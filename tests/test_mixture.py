@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+import reference
 from learndock import kernels
 
 RULES = ("distance", "greedy", "auto")
@@ -23,10 +23,7 @@ def problem(rng, m, *, dim=2, gamma=0.3, spread=1.5):
     user = np.concatenate([points[i] + 0.1 * rng.normal(size=(4, dim)) for i in of])
     share = np.full(len(user), 1 / len(user))
     gram = np.array(
-        [
-            [reference.inner(points[i], weights[i], points[j], weights[j], gamma) for j in range(m)]
-            for i in range(m)
-        ]
+        [[reference.inner(points[i], weights[i], points[j], weights[j], gamma) for j in range(m)] for i in range(m)]
     )
     cross = np.array([reference.inner(points[i], weights[i], user, share, gamma) for i in range(m)])
     return gram, cross, reference.inner(user, share, user, share, gamma)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from learndock import kernels
 from learndock.config import config, set_threads
 from learndock.errors import InvalidArgument
@@ -42,7 +42,9 @@ def run_python(code, *, seconds=60, **variables):
 def sums_of(seed, threads=4):
     """Work for every thread: four chunks of rows and more."""
     rng = np.random.default_rng(seed)
-    return kernels.embed(rng.normal(size=(50, 6)), rng.random(50), rng.normal(size=(3000, 6)), gamma=0.1, threads=threads)
+    return kernels.embed(
+        rng.normal(size=(50, 6)), rng.random(50), rng.normal(size=(3000, 6)), gamma=0.1, threads=threads
+    )
 
 
 def _child(seed, queue):
@@ -164,7 +166,9 @@ def test_other_python_threads_run_during_a_kernel(name):
 
 # Each takes minutes if nothing stops it: by large chunks of work, by many small ones, by many calls of the threads.
 ENDLESS = {
-    "a fit of many rows": "kernels.fit_reduced_set(rng.normal(size=(200_000, 16)), n_points=200, max_evaluations=10**6)",
+    "a fit of many rows": (
+        "kernels.fit_reduced_set(rng.normal(size=(200_000, 16)), n_points=200, max_evaluations=10**6)"
+    ),
     "a fit of few rows": (
         "kernels.fit_reduced_set(rng.normal(size=(2000, 40)), n_points=300, gamma=0.01, max_evaluations=10**7)"
     ),
@@ -176,7 +180,7 @@ ENDLESS = {
     "herding of few": "kernels.herd(rng.normal(size=(30, 2)), np.ones(30), n=10**9, gamma=0.1)",
     "an embedding": "kernels.embed(X := rng.normal(size=(400_000, 32)), np.ones(400_000), X, gamma=0.1)",
     "distances": (
-        "kernels.mmd2([(rng.normal(size=(100_000, 16)), np.ones(100_000))] * 9, "
+        "kernels.mmd2([(rng.normal(size=(1000, 16)), np.ones(1000))] * 100, "
         "kernels.pack(rng.normal(size=(4000, 100, 16)), np.ones((4000, 100))), gamma=0.1)"
     ),
 }
@@ -382,7 +386,7 @@ for call in calls:
 # --- many callers ----------------------------------------------------------------------------------------------------
 
 
-def test_many_python_threads_at_once_get_right_results():
+def many_callers():
     rng = np.random.default_rng(0)
     points = [rng.normal(size=(40 + i, 5)) for i in range(12)]
     weights = [rng.dirichlet(np.ones(len(z))) for z in points]
@@ -401,12 +405,40 @@ def test_many_python_threads_at_once_get_right_results():
 
     alone = [everything(i) for i in range(12)]
     with ThreadPoolExecutor(8) as pool:
-        together = list(pool.map(everything, range(96)))
+        together = list(pool.map(everything, range(300)))
     for i, result in enumerate(together):
         assert result == alone[i % 12]
     np.testing.assert_allclose(
         kernels.embed(points[0], weights[0], X, gamma=0.2), reference.embed(points[0], weights[0], X, 0.2), rtol=1e-13
     )
+
+
+def growing_teams():
+    """A fit asks for few chunks of work here and for many there: its threads become more from round to round."""
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(1500, 3))
+    for K in (1, 3, 9, 17, 40):
+        fit = {"n_points": K, "random_state": 0, "max_evaluations": 3}
+        expected = kernels.fit_reduced_set(X, **fit, threads=1)
+        for _ in range(30):
+            for threads in (2, 5, 13):
+                found = kernels.fit_reduced_set(X, **fit, threads=threads)
+                assert found.points.tobytes() == expected.points.tobytes()
+                assert found.weights.tobytes() == expected.weights.tobytes()
+                assert found.mmd2 == expected.mmd2
+
+
+@pytest.mark.parametrize("function", ["many_callers", "growing_teams"])
+def test_threads_neither_hang_nor_disturb_each_other(function):
+    """Many Python threads in kernels at once, and calls whose team grows: the same results as alone.
+
+    In a process of its own, so that a hang is a failure.
+    """
+    try:
+        done = run_python(f"import test_parallel; test_parallel.{function}()", seconds=40)
+    except subprocess.TimeoutExpired:
+        pytest.fail("threads hang")
+    assert done.returncode == 0, done.stderr
 
 
 def test_one_batch_and_one_query_shared_by_many_threads():

@@ -1,8 +1,9 @@
 """Averages and votes, against arithmetic by hand."""
 
-import learndock as ld
 import numpy as np
 import pytest
+
+import learndock as ld
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.reuse import AveragingReuser
 

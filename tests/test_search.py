@@ -1,13 +1,13 @@
 """The exact search against distances written out in float64, and the mixtures built on it."""
 
-import learndock as ld
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import learndock as ld
 from learndock.dock.score import reference_scores
 from learndock.errors import InvalidArgument
-
 from spec_batches import distances_to, inner, made_specs, user_spec
 
 

@@ -6,10 +6,10 @@ import json
 
 import numpy as np
 import pytest
-import reference
 from hypothesis import given
 from hypothesis import strategies as st
 
+import reference
 from learndock import kernels
 
 # In units of the largest entry of K plus that of c. The objective is flat at its minimum: it is right to a few hundred

@@ -6,9 +6,10 @@ import os
 import stat
 import zipfile
 
-import learndock as ld
 import numpy as np
 import pytest
+
+import learndock as ld
 from learndock.errors import SpecificationFileError
 
 GOOD = {"z": [[0.1, 0.2], [0.3, 0.4]], "beta": [0.25, 0.75], "gamma": 0.1, "num_points": 7}

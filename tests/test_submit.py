@@ -5,13 +5,14 @@ import os
 import shutil
 import zipfile
 
-import learndock as ld
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+import learndock as ld
 from learndock.checker import Status
 from learndock.errors import InvalidArgument, SemanticError, UnknownLearnware
 from learndock.runtime import ModelLimits
-from sklearn.linear_model import LinearRegression, LogisticRegression
 
 
 def semantic(task, outputs, **changes):

@@ -3,10 +3,11 @@
 import copy
 import pickle
 
-import learndock as ld
 import numpy as np
 import pandas as pd
 import pytest
+
+import learndock as ld
 from learndock.errors import InvalidArgument, SpecificationMismatch
 
 
@@ -44,12 +45,12 @@ def test_fit_is_far_closer_than_as_many_random_rows(rows):
 
 
 def test_fit_repeats_with_the_same_random_state_and_leaves_the_global_one_alone(rows):
-    np.random.seed(5)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()
     first = ld.RKMETableSpecification.fit(rows, n_points=10, random_state=3)
     assert first == ld.RKMETableSpecification.fit(rows, n_points=10, random_state=3)
     assert first == ld.RKMETableSpecification.fit(rows, n_points=10, random_state=np.random.default_rng(3))
-    assert np.array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state()[1], before)
 
 
 @pytest.mark.parametrize(

@@ -94,8 +94,8 @@ struct ThreadTeam::State {
     }
   }
 
-  void help(int worker) {
-    long seen = 0;
+  // `seen`: the round that was over when the helper was made; it must not join that one.
+  void help(int worker, long seen) {
     for (;;) {
       {
         std::unique_lock<std::mutex> lock(mutex);
@@ -140,7 +140,7 @@ void ThreadTeam::for_each(Index chunks, const std::function<void(Index, int)>& w
     const Index wanted = std::min<Index>(state.size, chunks) - 1;
     while (static_cast<Index>(state.helpers.size()) < wanted) {
       const int worker = static_cast<int>(state.helpers.size()) + 1;
-      state.helpers.emplace_back([&state, worker] { state.help(worker); });
+      state.helpers.emplace_back([&state, worker, seen = state.round] { state.help(worker, seen); });
     }
     {
       const std::lock_guard<std::mutex> lock(state.mutex);

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 # exp(-gamma d^2) stays meaningful in float64 well inside these; beyond them norms overflow.
 _LARGEST_COORDINATE = 1e150
 _LARGEST_GAMMA = 1e300
-# What fits the core's integers with room to spare; no count in a computer's memory is larger.
-_LARGEST_COUNT = 2**31 - 1
+# What fits the core's integers with room to spare; nothing in a computer's memory is counted higher.
+LARGEST_COUNT = 2**31 - 1
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
@@ -101,15 +101,22 @@ def positive_gamma(value: Any) -> float:
     return gamma
 
 
-def positive_integer(value: Any, name: str) -> int:
-    """An integer of at least 1."""
+def positive_integer(value: Any, name: str, *, most: int | None = None) -> int:
+    """An integer from 1 to `most`."""
     try:
         number = operator.index(value)
     except TypeError:
         raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}") from None
     if isinstance(value, bool) or number < 1:
         raise InvalidArgument(f"{name}: expected a positive integer, got {value!r}")
-    return min(number, _LARGEST_COUNT)
+    if most is not None and number > most:
+        raise InvalidArgument(f"{name}: expected at most {most}, got {number}")
+    return number
+
+
+def limit(value: Any, name: str) -> int:
+    """A positive integer that is an upper bound: whatever exceeds all counts is the largest of them."""
+    return min(positive_integer(value, name), LARGEST_COUNT)
 
 
 def random_generator(random_state: Any) -> np.random.Generator:

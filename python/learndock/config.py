@@ -7,7 +7,7 @@ import platform
 import sys
 
 from learndock import _core
-from learndock._validation import positive_integer
+from learndock._validation import limit
 
 __all__ = ["config", "set_threads", "show_config"]
 
@@ -31,12 +31,12 @@ def set_threads(count: int | None) -> None:
         If `count` is not a positive integer.
     """
     global _threads
-    _threads = 0 if count is None else positive_integer(count, "count")
+    _threads = 0 if count is None else limit(count, "count")
 
 
 def resolve_threads(threads: int | None) -> int:
     """Threads for one call: the argument, else the setting, else 0 (the core decides)."""
-    return _threads if threads is None else positive_integer(threads, "threads")
+    return _threads if threads is None else limit(threads, "threads")
 
 
 def config() -> dict[str, object]:

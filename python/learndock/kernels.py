@@ -17,11 +17,13 @@ import numpy as np
 from learndock import _core
 from learndock._seeding import spread_rows
 from learndock._validation import (
+    LARGEST_COUNT,
     as_array,
     embedding,
     finite,
     finite_float64,
     float64,
+    limit,
     positive_gamma,
     positive_integer,
     random_generator,
@@ -463,9 +465,9 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
     asymmetry = np.abs(matrix - matrix.transpose(0, 2, 1)).max(axis=(1, 2))
     wrong = np.flatnonzero(asymmetry > 1e-8 * np.abs(matrix).max(axis=(1, 2)))
     if wrong.size:
-        which = "" if single else f" of problem {wrong[0]}"
+        which, by = ("" if single else f" of problem {wrong[0]}"), asymmetry[wrong[0]]
         raise InvalidArgument(
-            f"K: expected symmetric matrices, got entries{which} that differ from their twins by {asymmetry[wrong[0]]:g}"
+            f"K: expected a symmetric matrix, got entries{which} that differ from their twins by {by:g}"
         )
     weights, objective, _ = _core.simplex_qp(matrix, vector, resolve_threads(threads))
     return (weights[0], float(objective[0])) if single else (weights, objective)
@@ -511,7 +513,7 @@ def herd(
     mu = finite_float64(mean, "mean", ndim=1)
     if len(x) != len(mu):
         raise InvalidArgument(f"mean: expected one value for each of the {len(x)} candidates, got {len(mu)}")
-    count = positive_integer(n, "n")
+    count = positive_integer(n, "n", most=LARGEST_COUNT)
     if not replace and count > len(x):
         raise InvalidArgument(f"n: expected at most {len(x)} (the candidates) without replacement, got {count}")
     return _core.herd(x, mu, count, positive_gamma(gamma), bool(replace), resolve_threads(threads))
@@ -564,7 +566,7 @@ def fit_reduced_set(
     count = positive_integer(n_points, "n_points")
     if count > len(rows):
         raise InvalidArgument(f"n_points: expected at most {len(rows)} (the rows of X), got {count}")
-    budget = positive_integer(max_evaluations, "max_evaluations")
+    budget = limit(max_evaluations, "max_evaluations")
     rule = _member(_core.WeightRule, weights, "weights")
     gamma = positive_gamma(gamma)
     start = spread_rows(rows, count, gamma=gamma, generator=random_generator(random_state))
@@ -633,9 +635,7 @@ def mixture(
     if user.shape != matrix.shape[:1]:
         raise InvalidArgument(f"self_inner: expected shape {matrix.shape[:1]}, got {user.shape}")
     chosen = _member(_core.MixtureRule, rule, "rule")
-    weights, value = _core.mixture(
-        matrix, vector, user, chosen, positive_integer(size, "size"), resolve_threads(threads)
-    )
+    weights, value = _core.mixture(matrix, vector, user, chosen, limit(size, "size"), resolve_threads(threads))
     return (weights[0], float(value[0])) if single else (weights, value)
 
 
@@ -658,7 +658,7 @@ def top_k(values: Any, k: int) -> IndexArray:
     >>> kernels.top_k([3.0, 1.0, 2.0, 1.0], 3).tolist()
     [1, 3, 2]
     """
-    return _core.top_k(float64(values, "values", ndim=1), positive_integer(k, "k"))
+    return _core.top_k(float64(values, "values", ndim=1), limit(k, "k"))
 
 
 def instruction_sets() -> dict[str, Any]:

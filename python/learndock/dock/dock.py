@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from learndock import kernels
-from learndock._validation import positive_integer
+from learndock._validation import limit
 from learndock.dock import catalog as rows
 from learndock.dock.catalog import Catalog
 from learndock.dock.layout import Layout
@@ -567,8 +567,8 @@ def _wish(k: int, rule: kernels.MixtureRule, mixture: int | None) -> Wish:
     if mixture is None:
         mixture = 20 if rule == "distance" else 5
     elif mixture != 0:
-        mixture = positive_integer(mixture, "mixture")
-    return Wish(positive_integer(k, "k"), rule, int(mixture))
+        mixture = limit(mixture, "mixture")
+    return Wish(limit(k, "k"), rule, int(mixture))
 
 
 def _rows_by_id(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, sa.Row[Any]]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from learndock import kernels
-from learndock._validation import embedding, finite_float64, positive_gamma, positive_integer, random_generator
+from learndock._validation import (
+    LARGEST_COUNT,
+    embedding,
+    finite_float64,
+    positive_gamma,
+    positive_integer,
+    random_generator,
+)
 from learndock.errors import InvalidArgument, SpecificationMismatch
 from learndock.specification._file import write_spec_file
 from learndock.specification._rows import move_off_rows, rows_of
@@ -264,7 +271,7 @@ class RKMETableSpecification:
         InvalidArgument
             If n < 1, or no weight is positive.
         """
-        count = positive_integer(n, "n")
+        count = positive_integer(n, "n", most=LARGEST_COUNT)
         shares = np.maximum(self._weights, 0)
         if not shares.sum() > 0:
             raise InvalidArgument("weights: herding needs a positive weight, got none")
