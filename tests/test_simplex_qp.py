@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 import reference
 from learndock import kernels
 
-# In units of the largest entry of K plus that of c. The objective is flat at its minimum: it is right to a few hundred
-# roundings where the gradient is right to the square root of that.
+# In units of the largest entry of K plus that of c. The objective is flat at its minimum: where it is right to a few
+# hundred roundings, the gradient is right to the square root of that.
 OBJECTIVE = 1e-11
-GRADIENT = 1.5e-7
+GRADIENT = 3e-6
 
 
 def assert_solved(K, c, weights, objective):

@@ -19,10 +19,15 @@ constexpr double unit_roundoff = 1.0 / (1 << 24);
 constexpr double group_radius = 4.0;
 
 /// Points a chunk of work covers: enough to make the shared tiles at its ends cheap, few enough to balance threads.
-constexpr Index chunk_points = 4096;
+constexpr Index most_chunk_points = 4096;
+constexpr Index fewest_chunk_points = 256;
+/// Multiplications in a chunk, where many query rows would make it longer than a user waits after Ctrl-C.
+constexpr Index most_chunk_work = Index{1} << 29;
 
-/// Runs of whole embeddings with about chunk_points points each. Depends on the batch alone.
-std::vector<Index> chunk_bounds(const Index* offsets, Index count) {
+/// Runs of whole embeddings for one chunk of work each. Depends on batch and queries alone, not on the threads.
+std::vector<Index> chunk_bounds(const Index* offsets, Index count, Index query_rows, Index dim) {
+  const Index chunk_points = std::min(
+      most_chunk_points, std::max(fewest_chunk_points, most_chunk_work / std::max(query_rows * dim, Index{1})));
   std::vector<Index> bounds{0};
   for (Index i = 1; i <= count; ++i)
     if (i == count || offsets[i] - offsets[bounds.back()] >= chunk_points) bounds.push_back(i);
@@ -181,7 +186,9 @@ void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted,
 
 void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbeddings<float>& batch, ThreadTeam& team,
                     double* products, double* errors) {
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count);
+  Index query_rows = 0;
+  for (const PreparedQuery& query : queries) query_rows += query.row_count();
+  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
   std::vector<Scratch> scratch(team.size());
   team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
     const Index begin = bounds[chunk], end = bounds[chunk + 1];
@@ -210,7 +217,9 @@ void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbed
 template <class Scalar>
 void inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch, double gamma,
                     ThreadTeam& team, double* products) {
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count);
+  Index query_rows = 0;
+  for (const Embedding& query : queries) query_rows += query.count;
+  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
   std::vector<Scratch> scratch(team.size());
   team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
     const Index begin = bounds[chunk], end = bounds[chunk + 1];
@@ -244,7 +253,8 @@ void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar
 
 template <class Scalar>
 void self_inner_products(const PackedEmbeddings<Scalar>& batch, double gamma, ThreadTeam& team, double* products) {
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count);
+  const Index mean_rows = batch.count > 0 ? batch.point_count() / batch.count : 0;
+  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, mean_rows, batch.dim);
   std::vector<Scratch> scratch(team.size());
   team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
     Scratch& own = scratch[worker];

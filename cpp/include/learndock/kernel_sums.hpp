@@ -34,6 +34,7 @@ class PreparedQuery {
 
   Index dim() const { return dim_; }
   Index group_count() const { return static_cast<Index>(signs_.size()); }
+  Index row_count() const { return group_begin_.back(); }
 
   /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * tile_lanes.
   void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
