@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from learndock.dock.dock import Dock, Entry, SubmitReport
+from learndock.dock.dock import Dock
+from learndock.dock.entry import Entry
+from learndock.dock.report import SubmitReport
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.space import Space
 

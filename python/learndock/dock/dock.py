@@ -6,7 +6,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -16,7 +15,9 @@ from learndock import kernels
 from learndock._validation import limit
 from learndock.dock import catalog as rows
 from learndock.dock.catalog import Catalog
+from learndock.dock.entry import Entry
 from learndock.dock.layout import Layout
+from learndock.dock.report import SubmitReport
 from learndock.dock.results import SearchResult
 from learndock.dock.search import Wish, exact_search, learnware_name
 from learndock.dock.space import Space
@@ -31,78 +32,19 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import sqlalchemy as sa
 
-    from learndock.checker import CheckReport, CheckResult, Status
+    from learndock.checker import CheckReport
     from learndock.learnware import ArchiveLimits, Learnware
     from learndock.runtime import ModelLimits
     from learndock.specification import SemanticQuery, SemanticSpecification
 
     Learnwares = list[Learnware]
 
-__all__ = ["Dock", "Entry", "SubmitReport"]
+__all__ = ["Dock"]
 
 # Lists in the signatures of a class that has a method `list`.
 Ids = list[str]
 Numbers = list[int]
 Results = list[SearchResult]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a dock's list.
-
-    Attributes
-    ----------
-    id : str
-    status : Status
-    name, description : str or None
-        None where only a specification was ingested.
-    semantic : dict or None
-        The reference's dict.
-    specification_type : str
-    input_shape : tuple of int
-    gamma : float
-    num_points : int or None
-        Rows behind the specification.
-    zip_bytes : int or None
-    zip_sha256 : str or None
-    submitted_at : str
-        ISO 8601, UTC.
-    """
-
-    id: str
-    status: Status
-    name: str | None
-    description: str | None
-    semantic: Mapping[str, Any] | None
-    specification_type: str
-    input_shape: tuple[int, ...]
-    gamma: float
-    num_points: int | None
-    zip_bytes: int | None
-    zip_sha256: str | None
-    submitted_at: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubmitReport:
-    """What became of a submission.
-
-    Attributes
-    ----------
-    status : Status
-        INVALID (-1): not added. NONUSABLE (0): added, but its requirements are not here. USABLE (1).
-    id : str or None
-        None where it was not added.
-    checks : tuple of CheckResult
-    """
-
-    status: Status
-    id: str | None
-    checks: tuple[CheckResult, ...]
-
-    def __repr__(self) -> str:
-        lines = [f"SubmitReport({self.status.name}, id {self.id!r})"]
-        return "\n".join(lines + [f"  {check.name}: {check.status.name}: {check.message}" for check in self.checks])
 
 
 class Dock:
