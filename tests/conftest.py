@@ -32,3 +32,25 @@ def pytest_report_header() -> str:
 def golden() -> Path:
     """The folder of values computed with the reference package; its README says what each is."""
     return Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture
+def interrupt_after_commit():
+    """Make the n-th commit of a dock from now on be followed at once by Ctrl-C, as a signal handler would."""
+    import sqlalchemy as sa
+
+    def arm(dock, after):
+        left = [after]
+        engine = dock._catalog._engine
+        commit = engine.dialect.do_commit
+
+        def interrupted(connection):
+            commit(connection)
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        assert isinstance(engine, sa.Engine)
+        engine.dialect.do_commit = interrupted
+
+    return arm

@@ -134,7 +134,7 @@ def test_wrong_usage_ends_with_2(arguments):
 
 
 def test_spec_of_a_csv_equals_the_one_of_the_array(tmp_path, rows):
-    lines = ["a,b,c,label", *(",".join(map(repr, row.tolist())) + ",1" for row in rows)]
+    lines = ["a,b,c,label", *(",".join(map(repr, row.tolist())) + ",yes" for row in rows)]
     (tmp_path / "data.csv").write_text("\n".join(lines))
     np.save(tmp_path / "data.npy", rows)
     options = ["--points", 10, "--gamma", 0.2, "--seed", 7]
@@ -173,6 +173,15 @@ def test_spec_names_what_is_wrong_and_writes_nothing(tmp_path):
     assert not (tmp_path / "stat.json").exists()
 
 
+def test_spec_into_a_folder_is_an_error_before_any_work(tmp_path, rows):
+    np.save(tmp_path / "data.npy", rows)
+    assert f"output: {tmp_path} is a folder" in error_of("spec", tmp_path / "data.npy", "-o", tmp_path)
+    absent = tmp_path / "absent"
+    assert f"the folder {absent} does not exist" in error_of("spec", tmp_path / "data.npy", "-o", absent / "stat.json")
+    # Said though there is nothing to read either.
+    assert "is a folder" in error_of("spec", tmp_path / "no-data.npy", "-o", tmp_path)
+
+
 def test_packed_zip_predicts_what_the_model_does(archive, model, rows):
     import joblib
 
@@ -188,7 +197,9 @@ def test_pack_reads_skops_and_does_not_overwrite(tmp_path, model, stat, semantic
     io.dump(joblib.load(model), tmp_path / "model.skops")
     arguments = ("pack", tmp_path / "model.skops", "--spec", stat, "--semantic", semantic, "-o")
     assert json_of(*arguments, tmp_path / "model.zip")["bytes"] > 0
-    assert "exists already" in error_of(*arguments, archive)
+    assert error_of(*arguments, archive) == f"output: {archive} exists already; --overwrite replaces it"
+    assert "is a folder" in error_of(*arguments, tmp_path, "--overwrite")
+    assert "does not exist" in error_of(*arguments, tmp_path / "absent" / "model.zip")
 
 
 def test_pack_names_a_model_file_that_it_cant_load(tmp_path, stat, semantic):
@@ -236,6 +247,12 @@ def test_submit_takes_a_semantic_specification_of_its_own(archive, semantic, tmp
 
 def test_submit_of_no_file_is_an_error(submitted, tmp_path):
     assert "absent.zip" in error_of("submit", submitted[0], tmp_path / "absent.zip")
+
+
+def test_submit_of_no_file_makes_no_dock(tmp_path):
+    assert "no such file" in error_of("submit", tmp_path / "new", tmp_path / "absent.zip")
+    assert "is a folder" in error_of("submit", tmp_path / "new", tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_search_prints_what_the_dock_answers(specs_alone, stat):
@@ -291,6 +308,7 @@ def test_get_copies_the_zip_as_it_was_submitted(submitted, archive, tmp_path):
     assert "exists already" in error_of("get", dock, facts["id"], "-o", tmp_path / "copy.zip")
     assert learndock("get", dock, facts["id"], "-o", tmp_path / "copy.zip", "--overwrite").exit_code == 0
     assert "no-such" in error_of("get", dock, "no-such", "-o", tmp_path / "other.zip")
+    assert "does not exist" in error_of("get", dock, facts["id"], "-o", tmp_path / "absent" / "copy.zip")
 
 
 def test_ls_shows_names_as_they_are(submitted):
@@ -303,6 +321,30 @@ def test_ls_shows_names_as_they_are(submitted):
     assert entry["status"] == "USABLE"
     assert entry["input_shape"] == [3]
     assert entry["semantic"]["Data"]["Values"] == ["Table"]
+
+
+def test_ls_json_of_an_empty_dock_is_an_empty_list(tmp_path):
+    ld.Dock(tmp_path / "dock").close()
+    assert json_of("ls", tmp_path / "dock") == []
+
+
+def test_json_of_many_is_written_one_by_one_and_equals_that_of_a_list(capsys):
+    from learndock.cli.output import print_json, print_json_list
+
+    # What a line break in a text, or what Unicode takes for one, must not disturb.
+    entries = [{"name": "two\nlines", "list": [1, {"a": None}]}, {"name": "\u2028 \x85"}]
+    print_json(entries)
+    at_once = capsys.readouterr().out
+
+    def told():
+        yield entries[0]
+        assert "lines" in capsys.readouterr().out
+        yield entries[1]
+
+    print_json_list(entries)
+    assert capsys.readouterr().out == at_once
+    print_json_list(told())
+    assert "\u2028" in capsys.readouterr().out
 
 
 def test_rm_removes_all_or_none(specs_alone):
@@ -329,6 +371,58 @@ def test_no_verb_that_reads_makes_a_dock(verb, tmp_path, stat):
     rest = {"search": [stat], "get": ["1"], "rm": ["1"]}.get(verb, [])
     assert "holds no dock" in error_of(verb, tmp_path / "mistyped", *rest)
     assert not (tmp_path / "mistyped").exists()
+
+
+READERS = {"search": ["stat"], "get": ["id"], "ls": [], "info": []}
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("verb", READERS)
+def test_verbs_that_read_take_part_in_the_locks_wherever_they_can(verb, writable, submitted, stat, tmp_path, monkeypatch):
+    """readonly=True is for file systems that can't be written to: beside a living writer it may be stale or torn."""
+    from learndock.dock import Dock
+
+    dock, facts = submitted
+    opened = []
+
+    class Watched(Dock):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            opened.append(self.readonly)
+
+    monkeypatch.setattr("learndock.dock.Dock", Watched)
+    monkeypatch.setattr("learndock.cli.arguments.os.access", lambda path, mode: writable)
+    monkeypatch.chdir(tmp_path)
+    given = {"stat": stat, "id": facts["id"]}
+    json_of(verb, dock, *(given[name] for name in READERS[verb]))
+    assert opened == [not writable]
+
+
+def test_a_dock_opened_to_be_read_sees_what_a_writer_adds(specs_alone):
+    from learndock.cli.arguments import dock_to_read
+
+    with dock_to_read(specs_alone[0]) as reader, ld.Dock(specs_alone[0]) as writer:
+        assert len(reader) == 30
+        writer.ingest(points=np.zeros((1, 10, 3)), weights=np.full((1, 10), 0.1), gamma=0.1)
+        assert len(reader) == 31
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_dock_without_permission_to_write_is_read_nevertheless(specs_alone):
+    folder, ids = specs_alone
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222)
+    try:
+        assert [entry["id"] for entry in json_of("ls", folder)] == ids
+    finally:
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+def test_version_is_printed():
+    result = learndock("--version")
+    assert (result.exit_code, result.stdout) == (0, f"learndock {ld.__version__}\n")
+    assert "find trained models" in learndock("--help").stdout
 
 
 def test_demo_prints_json_alone_and_draws(tmp_path, monkeypatch):

@@ -127,11 +127,95 @@ def test_other_kinds_and_absent_files_are_refused(tmp_path):
 
 
 def test_columns_are_left_out_by_name_or_index(tmp_path):
-    table = read_data_file(written(tmp_path, "a,b,label\n1,2,3\n4,5,6\n"))
-    assert table.without(["label"]).columns == ("a", "b")
-    assert table.without(["label", "0"]).values.tolist() == [[2.0], [5.0]]
-    assert table.without([]) is table
+    file = written(tmp_path, "a,b,label\n1,2,3\n4,5,6\n")
+    assert read_data_file(file, drop=["label"]).columns == ("a", "b")
+    assert read_data_file(file, drop=["label", "0", "a"]).values.tolist() == [[2.0], [5.0]]
     with pytest.raises(InvalidArgument, match="no column 'c'; there are a, b, label"):
-        table.without(["c"])
+        read_data_file(file, drop=["c"])
     with pytest.raises(InvalidArgument, match="no column '3'"):
-        table.without(["3"])
+        read_data_file(file, drop=["3"])
+    with pytest.raises(InvalidArgument, match="drop: no column is left"):
+        read_data_file(file, drop=["a", "b", "label"])
+
+
+@pytest.mark.parametrize("label", ["label", "1"])
+def test_a_column_that_is_left_out_may_hold_text(tmp_path, label):
+    file = written(tmp_path, 'age,label,bmi\n1,yes,2.5\n3,"no, or so",4\n')
+    table = read_data_file(file, drop=[label])
+    assert table.columns == ("age", "bmi")
+    assert table.values.tolist() == [[1.0, 2.5], [3.0, 4.0]]
+    with pytest.raises(InvalidArgument, match="line 2, column 'label': got 'yes'"):
+        read_data_file(file)
+    # What stays is still read as numbers, and named by its own place.
+    with pytest.raises(InvalidArgument, match="line 2, column 'label': got 'yes'"):
+        read_data_file(file, drop=["age"])
+
+
+def test_all_columns_of_a_name_are_left_out(tmp_path):
+    file = written(tmp_path, "y,x,y\nno,1,yes\n")
+    assert read_data_file(file, drop=["y"]).values.tolist() == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    ("first", "drop", "names"),
+    [
+        # No names: the text is a label like the ones below.
+        ("5,3,cat", "2", ()),
+        ("5,2,cat", "2", ()),
+        # Names, though those of the columns that stay are numbers: pandas writes such where none were given.
+        ("0,1,label", "2", ("0", "1")),
+        ("0,1,label", "label", ("0", "1")),
+        ("2019,2020,label", "label", ("2019", "2020")),
+        ("a,b,label", "2", ("a", "b")),
+    ],
+)
+def test_a_first_row_is_told_from_names_where_labels_are_text(tmp_path, first, drop, names):
+    table = read_data_file(written(tmp_path, f"{first}\n1,2,dog\n3,4,cat\n"), drop=[drop])
+    assert table.columns == names
+    assert len(table.values) == (2 if names else 3)
+
+
+def test_a_name_above_labels_that_are_numbers_is_no_row(tmp_path):
+    table = read_data_file(written(tmp_path, "2019,2020,label\n1,2,0\n3,4,1\n"), drop=["2"])
+    assert table.columns == ("2019", "2020")
+    assert table.values.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_columns_of_arrays_are_left_out_by_index(tmp_path):
+    np.save(tmp_path / "a.npy", np.array(ROWS))
+    assert read_data_file(tmp_path / "a.npy", drop=["1"]).values.tolist() == [[1.0], [-3.0], [0.0]]
+    with pytest.raises(InvalidArgument, match="no column '2'; there are 0 to 1"):
+        read_data_file(tmp_path / "a.npy", drop=["2"])
+    np.save(tmp_path / "row.npy", np.arange(3.0))
+    with pytest.raises(InvalidArgument, match=r"drop: row\.npy has no columns: its shape is \(3,\)"):
+        read_data_file(tmp_path / "row.npy", drop=["0"])
+
+
+def parquet(tmp_path, monkeypatch, **columns):
+    """A file that pandas, whose reader is an optional package of its own, is made to read as these columns."""
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(columns)
+    monkeypatch.setattr(pd, "read_parquet", lambda path: frame)
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    return tmp_path / "a.parquet"
+
+
+@pytest.mark.parametrize("label", ["label", "1"])
+def test_parquet_leaves_out_a_column_of_text(tmp_path, monkeypatch, label):
+    pd = pytest.importorskip("pandas")
+    many = pd.array([3, None], dtype="Int64")
+    file = parquet(tmp_path, monkeypatch, age=[1.0, 2.0], label=["yes", "no"], many=many, old=[True, False])
+    table = read_data_file(file, drop=[label])
+    assert table.columns == ("age", "many", "old")
+    assert table.values.tolist()[0] == [1.0, 3.0, 1.0]
+    assert np.isnan(table.values[1, 1])
+    with pytest.raises(InvalidArgument, match="column 'label'"):
+        read_data_file(file)
+
+
+def test_parquet_of_dates_is_refused_by_column(tmp_path, monkeypatch):
+    pd = pytest.importorskip("pandas")
+    file = parquet(tmp_path, monkeypatch, age=[1.0], born=pd.to_datetime(["2001-02-03"]))
+    with pytest.raises(InvalidArgument, match="column 'born': got datetime64"):
+        read_data_file(file)
+    assert read_data_file(file, drop=["born"]).values.tolist() == [[1.0]]

@@ -1,9 +1,12 @@
 """The dock on disk: what goes in is there, what goes out is gone, and nothing is half there."""
 
+import gc
 import json
+import multiprocessing
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -398,3 +401,158 @@ def test_there_are_no_files_per_specification(dock):
         dock.ingest(points=points[start : start + 10], weights=weights[start : start + 10], gamma=0.1)
     dock.optimize()
     assert sum(1 for file in dock.path.rglob("*") if file.is_file()) < 20
+
+
+@pytest.mark.parametrize("commit", [1, 2])
+def test_ctrl_c_around_the_commit_of_a_batch_leaves_all_of_it_or_nothing(
+    dock, monkeypatch, interrupt_after_commit, commit
+):
+    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 10)
+    points, weights = made_specs(20, 3)
+    interrupt_after_commit(dock, commit)
+    with pytest.raises(KeyboardInterrupt):
+        dock.ingest(points=points, weights=weights, gamma=0.1)
+    count = len(dock)
+    assert count in (0, 20)
+    assert len(found(dock, user_spec(3, 0.1), k=99)) == count
+
+
+def test_ctrl_c_after_the_commit_of_a_compaction_loses_nothing(dock, interrupt_after_commit):
+    points, weights = made_specs(20, 3)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+    before = found(dock, user_spec(3, 0.1), k=99)
+    interrupt_after_commit(dock, 1)
+    with pytest.raises(KeyboardInterrupt):
+        dock.optimize()
+    assert found(dock, user_spec(3, 0.1), k=99) == before
+    dock.optimize()
+    assert found(dock, user_spec(3, 0.1), k=99) == before
+
+
+def test_a_small_batch_of_large_specifications_is_wholly_there(dock, monkeypatch):
+    monkeypatch.setattr(writer, "_LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 5)
+    points, weights = made_specs(23, 3)
+    for batch in ((points, weights), (np.array(points), np.array(weights))):
+        dock.ingest(points=batch[0], weights=batch[1], gamma=0.1)
+    expected = np.sort(distances_to(user_spec(3, 0.1), points * 2, weights * 2))
+    assert np.allclose([mmd2 for _, mmd2 in found(dock, user_spec(3, 0.1), k=99)], expected, atol=1e-12)
+    dock.optimize()
+    assert np.allclose([mmd2 for _, mmd2 in found(dock, user_spec(3, 0.1), k=99)], expected, atol=1e-12)
+
+
+def test_many_segments_are_merged_by_themselves(dock, monkeypatch):
+    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 5)
+    monkeypatch.setattr(writer, "_MOST_SEGMENTS", 8)
+    points, weights = made_specs(5, 3)
+    for _ in range(30):
+        dock.ingest(points=points, weights=weights, gamma=0.1)
+    assert len(list((dock.path / "specs").iterdir())) < 8
+    assert len(found(dock, user_spec(3, 0.1), k=999)) == 150
+
+
+def test_a_failure_to_fold_is_no_failure_to_add(dock, monkeypatch, caplog):
+    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 8)
+    points, weights = made_specs(6, 3)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer, "write_segment", full)
+    assert len(dock.ingest(points=points, weights=weights, gamma=0.1)) == 6
+    assert "No space" in caplog.text
+    assert len(found(dock, user_spec(3, 0.1), k=99)) == 12
+
+
+def test_a_full_disk_during_a_batch_is_an_error_and_nothing_is_added(dock, monkeypatch):
+    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 5)
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    points, weights = made_specs(6, 3)
+    with pytest.raises(DockError, match="No space"):
+        dock.ingest(points=points, weights=weights, gamma=0.1)
+    assert len(dock) == 0
+    assert list((dock.path / "specs").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a?b", "a#b", "a%41", "a b", "ä"])
+def test_any_folder_name_will_do(tmp_path, name):
+    points, weights = made_specs(3, 3)
+    with ld.Dock(tmp_path / name) as dock:
+        dock.ingest(points=points, weights=weights, gamma=0.1)
+    assert os.listdir(tmp_path) == [name]
+    with ld.Dock(tmp_path / name, readonly=True) as dock:
+        assert len(dock) == 3
+
+
+def test_a_forked_child_and_its_parent_never_hand_out_an_id_twice(path):
+    points, weights = made_specs(3, 3)
+    with ld.Dock(path) as dock:
+        ids = dock.ingest(points=points, weights=weights, gamma=0.1)
+        found(dock, user_spec(3, 0.1))
+        receive, send = multiprocessing.get_context("fork").Pipe(duplex=False)
+        child = os.fork()
+        if child == 0:
+            try:
+                send.send(dock.ingest(points=points, weights=weights, gamma=0.1))
+            finally:
+                os._exit(0)
+    ids += receive.recv()
+    os.waitpid(child, 0)
+    with ld.Dock(path) as dock:
+        ids += dock.ingest(points=points, weights=weights, gamma=0.1)
+        assert len(dock) == len(ids) == len(set(ids)) == 9
+
+
+def test_a_closed_dock_is_closed(path):
+    dock = ld.Dock(path)
+    dock.close()
+    dock.close()
+    for call in (lambda: len(dock), lambda: list(dock.list()), lambda: dock.search(user_spec(3, 0.1))):
+        with pytest.raises(DockError, match="closed"):
+            call()
+
+
+def test_a_reader_lets_go_of_segments_that_another_process_compacted_away(path):
+    points, weights = made_specs(20, 3)
+    with ld.Dock(path) as reader, ld.Dock(path) as other:
+        for _ in range(4):
+            other.delete(other.ingest(points=points, weights=weights, gamma=0.1)[0])
+            other.optimize()
+            found(reader, user_spec(3, 0.1))
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text()
+        assert "(deleted)" not in "".join(line for line in maps.splitlines() if str(path) in line)
+
+
+def test_files_of_a_dock_are_as_readable_as_any_new_file(dock):
+    (dock.path.parent / "other").touch()
+    expected = stat.S_IMODE((dock.path.parent / "other").stat().st_mode)
+    points, weights = made_specs(3, 3)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+    dock.optimize()
+    for file in dock.path.rglob("*"):
+        if file.is_file() and file.suffix in (".json", ".npy"):
+            assert stat.S_IMODE(file.stat().st_mode) == expected
+
+
+@pytest.mark.parametrize("call", ["get", "delete"])
+@pytest.mark.parametrize("ids", [3, None, [3], {"a"}], ids=repr)
+def test_what_is_no_id_is_an_error(dock, call, ids):
+    with pytest.raises(InvalidArgument, match="ids"):
+        getattr(dock, call)(ids)
+
+
+def test_what_is_no_path_is_an_error():
+    with pytest.raises(InvalidArgument, match="path"):
+        ld.Dock(None)
+
+
+def test_status_of_usable_learnwares_is_the_checkers():
+    from learndock.checker import Status
+    from learndock.dock import store
+
+    assert Status.USABLE == store.USABLE

@@ -92,12 +92,61 @@ def test_bad_arguments_are_named(models, options, named):
         ((["a", "b"], ["a", "b"]), "mean"),
         (([1, 0], [1, 0]), "vote_by_prob"),
         (([[0.5, 0.5]] * 2, [[0.2, 0.3, 0.5]] * 2), "vote_by_prob"),
+        (([1, 0], ["1", "0"]), "vote_by_label"),
+        (([[0.1, 0.9]] * 2, ["a", "b"]), "vote_by_label"),
     ],
-    ids=["lengths", "columns", "text", "labels", "classes"],
+    ids=["lengths", "columns", "text", "labels", "classes", "kinds", "columns and text"],
 )
 def test_outputs_that_do_not_fit_together_name_the_learnware(answers, mode):
     with pytest.raises(LearnwareError, match=r"learnwares\[\d\]"):
         AveragingReuser([Fixed(answer) for answer in answers], mode=mode).predict(X)
+
+
+UNFIT = {
+    "nan": [[0.5, np.nan], [0.5, 0.5]],
+    "infinity": [[0.5, np.inf], [0.5, 0.5]],
+    "three axes": np.zeros((2, 2, 2)),
+    "no columns": np.zeros((2, 0)),
+    "no axis": 1.0,
+    "complex": [[1j, 0], [0, 1]],
+    "dates": np.array(["2001-02-03", "2001-02-04"], dtype="M8[D]"),
+    "nothing": np.array([None, 1], dtype=object),
+    "text among numbers": np.array(["1", 1], dtype=object),
+    "columns of text": [["a", "b"], ["a", "b"]],
+}
+
+
+@pytest.mark.parametrize("mode", ["mean", "vote_by_label", "vote_by_prob"])
+@pytest.mark.parametrize("answer", UNFIT.values(), ids=UNFIT)
+def test_outputs_that_are_no_predictions_are_refused_by_name(answer, mode):
+    good = [[0.5, 0.5], [0.5, 0.5]]
+    with pytest.raises(LearnwareError, match=r"^learnwares\[1\]: expected"):
+        AveragingReuser([Fixed(good), Fixed(answer)], mode=mode).predict(X)
+
+
+def test_a_ragged_output_is_refused_by_name():
+    class Ragged:
+        def predict(self, X):
+            return [[1.0], [1.0, 2.0]]
+
+    with pytest.raises(LearnwareError, match=r"^learnwares\[0\]: expected"):
+        AveragingReuser([Ragged()], mode="vote_by_label").predict(X)
+
+
+def test_nan_labels_are_no_votes():
+    with pytest.raises(LearnwareError, match=r"^learnwares\[0\]: expected finite numbers, got nan"):
+        AveragingReuser([Fixed([np.nan, 1.0])], mode="vote_by_label").predict(X)
+
+
+def test_labels_held_as_objects_are_what_they_are():
+    text = Fixed(np.array(["yes", "no"], dtype=object))
+    assert AveragingReuser([text, Fixed([["yes"], ["yes"]])], mode="vote_by_label").predict(X).tolist() == ["yes", "no"]
+    assert AveragingReuser([Fixed(np.array([2, 1], dtype=object)), Fixed([2, 1])]).predict(X).tolist() == [2.0, 1.0]
+
+
+def test_huge_logits_overflow_nothing():
+    reuser = AveragingReuser([Fixed([[1.7e308, -1.7e308], [0.0, 0.0]])], mode="vote_by_prob")
+    assert reuser.predict_proba(X).tolist() == [[1.0, 0.0], [0.5, 0.5]]
 
 
 def test_probabilities_need_the_mode():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import reference
 from learndock import kernels
+from learndock.errors import InvalidArgument
 
 # In units of the largest entry of K plus that of c. The objective is flat at its minimum: where it is right to a few
 # hundred roundings, the gradient is right to the square root of that.
@@ -198,3 +199,25 @@ def test_any_positive_semidefinite_matrix(data, n, seed, log_scale):
     K = factor @ factor.T * 10.0**log_scale
     c = rng.normal(size=n) * data.draw(st.sampled_from([0.0, 1.0, 10.0**log_scale]), label="c")
     solve_and_check(K, c)
+
+
+@pytest.mark.parametrize("m", [5, 20, 39])
+def test_a_gram_matrix_rounded_to_float32_costs_no_more_than_the_rounding(m):
+    rng = np.random.default_rng(m)
+    A = rng.normal(size=(m, 3))
+    exact = A @ A.T
+    rounded = exact.astype(np.float32).astype(np.float64)
+    c = rng.normal(size=m)
+    weights, _ = kernels.simplex_qp(rounded, c)
+    best, _ = kernels.simplex_qp(exact, c)
+
+    def value(w):
+        return w @ exact @ w / 2 - c @ w
+
+    # Entries are off by 2^-24 of up to 20, and w is on the simplex.
+    assert value(weights) <= value(best) + 1e-5
+
+
+def test_an_indefinite_matrix_is_refused():
+    with pytest.raises(InvalidArgument, match="semidefinite"):
+        kernels.simplex_qp([[-4.0, -2.0], [-2.0, 2.0]], [1.0, -2.0])

@@ -79,7 +79,8 @@ def test_old_files_need_no_num_points(tmp_path, num_points):
         ("", "JSON"),
         (json.dumps(GOOD)[:-9], "JSON"),
         ("[1, 2]", "object"),
-        ("[" * 100_000, "nested"),
+        ("[    " * 100_000, "nested"),
+        ('{"z": [' + "[]," * 100_000 + "[]]}", "next to nothing"),
         ('{"z": [[1]], "beta": [1], "gamma": 1' + "0" * 5000 + "}", "JSON"),
         ({**GOOD, "z": [[float("nan"), 0], [0, 0]]}, "z"),
         ({**GOOD, "beta": [float("inf"), 0]}, "beta"),
@@ -95,6 +96,9 @@ def test_old_files_need_no_num_points(tmp_path, num_points):
         ({**GOOD, "gamma": None}, "gamma"),
         ({**GOOD, "gamma": [0.1]}, "gamma"),
         ({**GOOD, "num_points": -3}, "num_points"),
+        ({**GOOD, "num_points": 2**63}, "num_points"),
+        ({**GOOD, "num_points": []}, "num_points"),
+        ({**GOOD, "gamma": True}, "gamma"),
         ({**GOOD, "num_points": "many"}, "num_points"),
         ({**GOOD, "type": "os.system"}, "type"),
         ({**GOOD, "type": ["RKMETableSpecification"]}, "type"),
@@ -178,6 +182,17 @@ def test_an_npz_bomb_is_refused_by_its_unpacked_size(tmp_path):
         ld.load_spec(path, max_bytes=1_000_000)
 
 
+def test_an_npz_whose_compressed_data_is_broken_is_an_error(tmp_path):
+    path = tmp_path / "stat.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("z.npy", plain(np.random.default_rng(0).normal(size=(50, 3))))
+    content = bytearray(path.read_bytes())
+    content[60:90] = bytes(30)
+    path.write_bytes(content)
+    with pytest.raises(SpecificationFileError):
+        ld.load_spec(path)
+
+
 def test_a_file_that_is_no_zip_is_an_error(tmp_path):
     (tmp_path / "stat.npz").write_bytes(b"PK\x03\x04 and nothing")
     with pytest.raises(SpecificationFileError):
@@ -192,7 +207,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(spec, tmp_path, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SpecificationFileError, match="No space"):
         spec.save(tmp_path / "stat.json")
     assert os.listdir(tmp_path) == ["stat.json"]
     assert (tmp_path / "stat.json").read_bytes() == before

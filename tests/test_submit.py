@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import zipfile
 
 import numpy as np
@@ -11,7 +10,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import learndock as ld
 from learndock.checker import Status
-from learndock.errors import InvalidArgument, SemanticError, UnknownLearnware
+from learndock.dock.incoming import incoming_copy
+from learndock.errors import DockError, InvalidArgument, SemanticError, UnknownLearnware
 from learndock.runtime import ModelLimits
 
 
@@ -274,12 +274,32 @@ def test_what_the_caller_did_wrong_is_an_exception(zips, tmp_path):
 
 
 def test_a_full_disk_while_the_zip_is_copied_leaves_nothing(zips, tmp_path, monkeypatch):
-    def full(*args, **kwargs):
+    def full(*args):
         raise OSError(28, "No space left on device")
 
     with ld.Dock(tmp_path / "dock") as dock:
-        monkeypatch.setattr(shutil, "copyfileobj", full)
-        with pytest.raises(OSError, match="No space"):
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(DockError, match="No space"):
             dock.submit(zips / "classifier.zip")
         assert os.listdir(dock.path / "zips") == []
         assert len(dock) == 0
+
+
+def test_ctrl_c_after_the_commit_keeps_what_was_committed(zips, tmp_path, interrupt_after_commit):
+    with ld.Dock(tmp_path / "dock") as dock:
+        interrupt_after_commit(dock, 1)
+        with pytest.raises(KeyboardInterrupt):
+            dock.submit(zips / "classifier.zip")
+        (entry,) = dock.list()
+        assert dock.zip_path(entry.id).read_bytes() == (zips / "classifier.zip").read_bytes()
+
+
+def test_a_submission_whose_process_was_killed_is_cleared_and_a_living_one_is_not(zips, tmp_path):
+    with ld.Dock(tmp_path / "dock") as dock:
+        dead = dock.path / "zips" / ".incoming-dead"
+        dead.mkdir()
+        (dead / "classifier.zip").write_bytes(b"half")
+        with incoming_copy(zips / "classifier.zip", dock.path / "zips") as living:
+            dock.optimize()
+            assert living.zip.exists()
+            assert not dead.exists()

@@ -147,6 +147,22 @@ def test_tensors_are_accepted_with_and_without_gradient(rows):
     assert single.fit_mmd2 < 1.5 * expected.fit_mmd2
 
 
+def test_masked_and_nullable_numbers_are_missing_ones(rows):
+    holes = rows.copy()
+    holes[3, 1] = np.nan
+    expected = ld.RKMETableSpecification.fit(holes, n_points=5, random_state=0)
+    masked = np.ma.masked_array(np.where(np.isnan(holes), 1e6, holes), mask=np.isnan(holes))
+    assert ld.RKMETableSpecification.fit(masked, n_points=5, random_state=0) == expected
+    nullable = pd.DataFrame(holes).astype("Float64")
+    assert ld.RKMETableSpecification.fit(nullable, n_points=5, random_state=0) == expected
+
+
+@pytest.mark.parametrize("column", [["a", "b"], ["1", "2"], pd.to_datetime(["2020-01-01", "2020-01-02"])])
+def test_columns_of_text_or_dates_are_no_numbers(column):
+    with pytest.raises(InvalidArgument, match="X: expected"):
+        ld.RKMETableSpecification.fit(pd.DataFrame({"good": [1.0, 2.0], "other": column}))
+
+
 class TensorOfAnotherLibrary:
     """What a tensor on a device looks like from outside: it must be detached and copied to be read."""
 

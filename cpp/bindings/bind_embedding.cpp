@@ -23,6 +23,7 @@ Array<T> pack(const py::array& points_argument) {
 template <class T>
 Array<double> unpack(const py::array& tiles_argument, Index begin, Index end) {
   const auto tiles = require<T>(tiles_argument, "tiles", 3);
+  require_size(tiles.shape(2), tile_lanes, "tiles: last axis");
   if (begin < 0 || end < begin || tile_count(end) > tiles.shape(0))
     throw py::value_error("begin, end: outside the tiles");
   const Index dim = tiles.shape(1);

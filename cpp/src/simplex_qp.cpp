@@ -4,6 +4,7 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 namespace learndock {
@@ -14,9 +15,12 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Vector = Eigen::VectorXd;
 using Eigen::Map;
 
-/// Delta, in units of the problem's largest number. Large enough to keep the factor far from breakdown (1e-16 n), small
-/// enough that two or three proximal steps end on the programme's own solution.
-constexpr double proximal_weight = 1e-10;
+/// First delta, in units of the problem's largest number. Large enough to keep the factor far from breakdown (1e-16 n),
+/// small enough that two or three proximal steps end on the programme's own solution.
+constexpr double first_proximal_weight = 1e-10;
+/// A K that is semidefinite only up to rounding, of float32 say, needs more; a K that needs this much is indefinite.
+constexpr double last_proximal_weight = 1e-4;
+constexpr double proximal_growth = 100;
 constexpr int proximal_steps = 50;
 constexpr double tolerance = 1e-13;
 
@@ -30,16 +34,19 @@ double level_of(Feasible feasible, const Vector& gradient, const Vector& w) {
 /// One proximal step: min 1/2 w'(K + delta I)w - target'w over the feasible weights, by an active set.
 class ActiveSet {
  public:
-  ActiveSet(const Matrix& K, Feasible feasible)
-      : K_(K), feasible_(feasible), lower_(K.rows(), K.rows()), position_(K.rows(), -1) {}
+  ActiveSet(const Matrix& K, Feasible feasible, double delta)
+      : K_(K), feasible_(feasible), delta_(delta), lower_(K.rows(), K.rows()), position_(K.rows(), -1) {}
+
+  /// Whether K + delta I was positive definite on every support so far.
+  bool definite() const { return definite_; }
 
   void solve(const Vector& target, Vector& w) {
     const Index n = K_.rows();
     restart(w);
     // Each round adds an index and strictly lowers the objective; the cap only guards against rounding cycles.
-    for (Index round = 0; round < 10 * n + 20; ++round) {
+    for (Index round = 0; definite_ && round < 10 * n + 20; ++round) {
       if (!minimise_on_support(target, w)) return;
-      const Vector gradient = K_ * w + proximal_weight * w - target;
+      const Vector gradient = K_ * w + delta_ * w - target;
       const double level = level_of(feasible_, gradient, w);
       Index best = -1;
       double steepest = level - tolerance;
@@ -63,15 +70,17 @@ class ActiveSet {
     entering_ = -1;
   }
 
-  /// Adds the index's row to the Cholesky factor of (K + delta I) on the support.
+  /// Adds the index's row to the Cholesky factor of (K + delta I) on the support. The pivot of a semidefinite K is at
+  /// least delta.
   void append(Index i) {
     const Index size = static_cast<Index>(support_.size());
     Vector row(size);
     for (Index s = 0; s < size; ++s) row[s] = K_(i, support_[s]);
     lower_.topLeftCorner(size, size).triangularView<Eigen::Lower>().solveInPlace(row);
     lower_.row(size).head(size) = row.transpose();
-    const double pivot = K_(i, i) + proximal_weight - row.squaredNorm();
-    lower_(size, size) = std::sqrt(std::max(pivot, proximal_weight));
+    const double pivot = K_(i, i) + delta_ - row.squaredNorm();
+    definite_ = definite_ && pivot > 0.1 * delta_;
+    lower_(size, size) = std::sqrt(std::max(pivot, delta_));
     position_[i] = size;
     support_.push_back(i);
   }
@@ -108,7 +117,7 @@ class ActiveSet {
       // One refinement: the solution can be huge where K is nearly singular.
       Vector residual(size);
       for (Index s = 0; s < size; ++s) {
-        double sum = right[s] - proximal_weight * goal[s];
+        double sum = right[s] - delta_ * goal[s];
         for (Index t = 0; t < size; ++t) sum -= K_(support_[s], support_[t]) * goal[t];
         residual[s] = sum;
       }
@@ -140,6 +149,8 @@ class ActiveSet {
 
   const Matrix& K_;
   Feasible feasible_;
+  double delta_;
+  bool definite_ = true;
   Matrix lower_;
   std::vector<Index> support_;
   std::vector<Index> position_;  // place of an index in the support, -1 outside
@@ -179,23 +190,32 @@ QpResult solve(const double* K_data, const double* c_data, Index n, Feasible fea
     if (feasible == Feasible::simplex) w /= w.sum();
   };
 
-  Vector w = warm ? Vector(result) : start_weights(K, c, feasible);
-  make_feasible(w);
-  ActiveSet active(K, feasible);
+  Vector start = warm ? Vector(result) : start_weights(K, c, feasible);
+  make_feasible(start);
   QpResult best;
-  for (int step = 0; step < proximal_steps; ++step) {
-    active.solve(c + proximal_weight * w, w);
-    make_feasible(w);
-    const Vector gradient = K * w - c;
-    const double objective = 0.5 * (w.dot(gradient) - c.dot(w));
-    const double residual = optimality_residual(feasible, gradient, w);
-    const double gain = best.objective - objective;
-    if (step == 0 || gain > 0 || residual < best.residual) {
-      best.objective = objective;
-      best.residual = residual;
-      result = w;
+  for (double delta = first_proximal_weight;; delta *= proximal_growth) {
+    Vector w = start;
+    ActiveSet active(K, feasible, delta);
+    best = QpResult{};
+    for (int step = 0; step < proximal_steps; ++step) {
+      active.solve(c + delta * w, w);
+      make_feasible(w);
+      const Vector gradient = K * w - c;
+      const double objective = 0.5 * (w.dot(gradient) - c.dot(w));
+      const double residual = optimality_residual(feasible, gradient, w);
+      const double gain = best.objective - objective;
+      if (step == 0 || gain > 0 || residual < best.residual) {
+        best.objective = objective;
+        best.residual = residual;
+        result = w;
+      }
+      if (!active.definite() || residual <= 10 * tolerance || (step > 0 && gain <= 1e-16)) break;
     }
-    if (residual <= 10 * tolerance || (step > 0 && gain <= 1e-16)) break;
+    if (active.definite()) break;
+    if (delta >= last_proximal_weight) {
+      best.residual = std::numeric_limits<double>::infinity();
+      break;
+    }
   }
   best.objective *= unit;
   best.residual *= unit;

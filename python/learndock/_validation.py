@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,13 +29,10 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch tensor, on any device, with or without gradient
         value = value.detach().cpu().numpy()
+    elif isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float64), np.nan)  # masked means missing
     elif hasattr(value, "to_numpy"):  # pandas, polars
-        try:
-            value = value.to_numpy(dtype=np.float64)
-        except TypeError:
-            value = value.to_numpy()
-        except ValueError as error:
-            raise InvalidArgument(f"{name}: expected numbers, got a table with other columns ({error})") from None
+        value = _table(value, name)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -51,6 +49,19 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def _table(value: Any, name: str) -> Any:
+    """A DataFrame's numbers; columns of text or dates are named in the error."""
+    kinds = [getattr(dtype, "kind", None) for dtype in getattr(value, "dtypes", ())]
+    if not kinds or any(kind is None for kind in kinds):  # not pandas
+        return value.to_numpy()
+    other = [str(column) for column, kind in zip(value.columns, kinds, strict=True) if str(kind) not in "biufO"]
+    if other:
+        raise InvalidArgument(f"{name}: expected columns of numbers, got others: {', '.join(other)}")
+    if "O" in kinds:
+        return value.to_numpy()
+    return value.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
 def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
     """`value` as a C-contiguous float64 array of `ndim` axes, none of them empty."""
     array = as_array(value, name)
@@ -59,7 +70,7 @@ def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
     if array.size == 0:
         raise InvalidArgument(f"{name}: expected at least one number, got shape {array.shape}")
     with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity, which `finite` refuses
-        return np.asarray(array, dtype=np.float64, order="C")
+        return np.require(array, np.float64, ["C", "A"])
 
 
 def finite(array: npt.NDArray[Any], name: str) -> None:
@@ -90,10 +101,18 @@ def embedding(
     return z, beta
 
 
+def as_path(value: Any, name: str) -> Path:
+    """A path from text or a path object."""
+    try:
+        return Path(value)
+    except TypeError:
+        raise InvalidArgument(f"{name}: expected a path, got {type(value).__name__}") from None
+
+
 def positive_gamma(value: Any) -> float:
     """Gamma of exp(-gamma ||x - y||^2): a finite number above 0."""
     try:
-        gamma = float("nan") if isinstance(value, str | bytes) else float(value)
+        gamma = float("nan") if isinstance(value, str | bytes | bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"gamma: expected a positive number, got {value!r}") from None
     if not 0 < gamma <= _LARGEST_GAMMA:

@@ -439,7 +439,7 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
     Raises
     ------
     InvalidArgument
-        For wrong shapes, NaN or infinity, or a K that is not symmetric.
+        For wrong shapes, NaN or infinity, or a K that is not symmetric or not semidefinite.
 
     References
     ----------
@@ -469,7 +469,10 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
         raise InvalidArgument(
             f"K: expected a symmetric matrix, got entries{which} that differ from their twins by {by:g}"
         )
-    weights, objective, _ = _core.simplex_qp(matrix, vector, resolve_threads(threads))
+    weights, objective, residual = _core.simplex_qp(matrix, vector, resolve_threads(threads))
+    if not np.isfinite(residual).all():
+        which = "" if single else f" in problem {int(np.flatnonzero(~np.isfinite(residual))[0])}"
+        raise InvalidArgument(f"K: expected a positive semidefinite matrix, got one that is not{which}")
     return (weights[0], float(objective[0])) if single else (weights, objective)
 
 
@@ -572,6 +575,11 @@ def fit_reduced_set(
     start = spread_rows(rows, count, gamma=gamma, generator=random_generator(random_state))
     points, beta, value, evaluations = _core.fit_reduced_set(rows, start, gamma, rule, budget, resolve_threads(threads))
     return ReducedSet(points, beta, value, evaluations)
+
+
+def require_weight_rule(weights: Any) -> None:
+    """Raise InvalidArgument where `weights` is no rule of `fit_reduced_set`."""
+    _member(_core.WeightRule, weights, "weights")
 
 
 def _member(rules: Any, value: Any, name: str) -> Any:

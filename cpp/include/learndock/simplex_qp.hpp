@@ -17,7 +17,8 @@ namespace learndock {
 
 struct QpResult {
   double objective = 0;  ///< 1/2 w' K w - c' w
-  double residual = 0;   ///< largest violation of the optimality conditions, in units of the gradient
+  /// Largest violation of the optimality conditions, in units of the gradient; infinite where K is not semidefinite.
+  double residual = 0;
 };
 
 /// weights [n]: a start on entry where `warm`, else ignored; the solution on return.

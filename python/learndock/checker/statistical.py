@@ -134,6 +134,8 @@ def _check_outputs(
     columns = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs
     found["output_shape"] = _output_fault(columns.shape[1:], info)
     dimension = semantic.output_dimension if semantic is not None else None
+    if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
+        found["output_values"] = "predict returned NaN or infinity"
     if task == "Classification":
         found["labels"] = _label_fault(columns, dimension)
     elif task == "Regression":
@@ -160,7 +162,7 @@ def _label_fault(columns: npt.NDArray[Any], classes: int | None) -> str:
     if columns.shape[1:] != (1,):
         return f"rows of shape {columns.shape[1:]}, expected one label or {classes} numbers, one for each class"
     # NaN is in no range.
-    outside = columns[~((columns >= 0) & (columns < classes))]
-    if outside.size:
-        return f"the label {outside.flat[0]} is outside 0 to {classes - 1}"
+    wrong = columns[~((columns >= 0) & (columns < classes) & (columns == np.floor(columns)))]
+    if wrong.size:
+        return f"the label {wrong.flat[0]} is none of the integers 0 to {classes - 1}"
     return _PASSED

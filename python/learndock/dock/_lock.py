@@ -43,22 +43,34 @@ class WriteLock:
             finally:
                 self._depth -= 1
                 if self._depth == 0:
-                    os.close(self._descriptor)  # and with it the lock
+                    # Unlocked, not only closed: a child forked meanwhile has the descriptor too.
+                    fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+                    os.close(self._descriptor)
         finally:
             self._thread.release()
 
     def _take(self, deadline: float) -> int:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise DockError(f"{self._path}: can't be locked for writing ({error.strerror})") from None
+        try:
+            while not _locked(descriptor):
                 if time.monotonic() > deadline:
-                    os.close(descriptor)
-                    raise DockError(self._busy()) from None
+                    raise DockError(self._busy())
                 time.sleep(_POLL_SECONDS)
-            else:
-                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def _busy(self) -> str:
         return f"{self._path.parent}: another writer has held the dock for more than {self._seconds:g} s"
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -7,11 +7,14 @@ generation knows by one number whether anything changed.
 from __future__ import annotations
 
 import json
+import os
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
@@ -50,6 +53,7 @@ segments = sa.Table(
     sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
     sa.Column("first_id", sa.BigInteger, nullable=False),
     sa.Column("specs", sa.BigInteger, nullable=False),
+    sa.Column("points", sa.BigInteger, nullable=False),
 )
 
 learnwares = sa.Table(
@@ -111,14 +115,25 @@ class PendingSpec:
     self_inner: float
 
 
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A segment, as the catalog names it."""
+
+    name: str
+    specs: int
+    points: int
+
+
 class Catalog:
     """The catalog of one dock. Thread-safe: each call takes a connection of its own."""
 
     def __init__(self, path: Path, *, readonly: bool) -> None:
         self._path = path
+        self._closed = False
         self._engine = sa.create_engine(_url(path, readonly=readonly), poolclass=sa.pool.QueuePool, pool_size=8)
         sa.event.listen(self._engine, "connect", _configure_reader if readonly else _configure)
         sa.event.listen(self._engine, "begin", _begin)
+        _open_catalogs.add(self)
 
     def create(self) -> None:
         """Make the tables of a new dock; those that are there stay."""
@@ -129,6 +144,11 @@ class Catalog:
 
     def close(self) -> None:
         """Close all connections; the last one folds SQLite's log into its file."""
+        self._closed = True
+        self._engine.dispose()
+
+    def rest(self) -> None:
+        """Close the connections that nobody uses; the next call opens new ones."""
         self._engine.dispose()
 
     @contextmanager
@@ -149,20 +169,38 @@ class Catalog:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
+        if self._closed:
+            raise DockError(f"{self._path.parent}: the dock was closed")
         try:
             yield
         except sa.exc.DBAPIError as error:
             raise DockError(f"{self._path}: {error.orig}") from error
+        except sa.exc.TimeoutError as error:
+            raise DockError(f"{self._path}: too many calls at a time ({error})") from error
 
 
-def _url(path: Path, *, readonly: bool) -> str:
+_open_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
+
+
+def _rest_before_fork() -> None:
+    """Leave no SQLite connection to a child: closing one there, or using it, undoes the parent's locks and log."""
+    for catalog in list(_open_catalogs):
+        catalog.rest()
+
+
+os.register_at_fork(before=_rest_before_fork)
+
+
+def _url(path: Path, *, readonly: bool) -> sa.URL:
     if not readonly:
-        return f"sqlite:///{path.resolve()}"
+        return sa.URL.create("sqlite", database=str(path.resolve()))
     # immutable: no lock is taken and nothing is written, as a read-only or network file system demands. A log that a
     # living writer has not folded in would be overlooked, so then the file is merely opened for reading.
     log = path.with_name(f"{path.name}-wal")
-    mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    return f"sqlite:///file:{path.resolve()}?{mode}&uri=true"
+    options = {"mode": "ro", "uri": "true"}
+    if not (log.exists() and log.stat().st_size):
+        options["immutable"] = "1"
+    return sa.URL.create("sqlite", database=f"file:{quote(str(path.resolve()))}", query=options)
 
 
 def _configure(connection: sqlite3.Connection, _: object) -> None:
@@ -214,10 +252,10 @@ def spaces_by_id(connection: sa.Connection) -> dict[int, Space]:
     return {row.id: Space(row.type, tuple(json.loads(row.input_shape)), row.gamma) for row in rows}
 
 
-def segment_names(connection: sa.Connection, space: int) -> list[str]:
-    """Names of the segments of a space."""
-    query = sa.select(segments.c.name).filter_by(space_id=space).order_by(segments.c.first_id)
-    return list(connection.execute(query).scalars())
+def segments_of(connection: sa.Connection, space: int) -> list[SegmentRow]:
+    """The segments of a space."""
+    query = sa.select(segments).filter_by(space_id=space).order_by(segments.c.first_id)
+    return [SegmentRow(row.name, row.specs, row.points) for row in connection.execute(query)]
 
 
 def all_segment_names(connection: sa.Connection) -> set[str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from learndock import kernels
-from learndock._validation import limit
+from learndock._validation import as_path, limit, positive_integer
 from learndock.dock import catalog as rows
 from learndock.dock.catalog import Catalog
 from learndock.dock.entry import Entry
+from learndock.dock.incoming import Incoming, incoming_copy
 from learndock.dock.layout import Layout
 from learndock.dock.report import SubmitReport
 from learndock.dock.results import SearchResult
@@ -41,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Dock"]
 
+# A mixture needs the inner products of all its candidates, which are the square for the reference's rules.
+_MOST_IN_MIXTURE = {"distance": 500, "greedy": 25, "auto": 25}
+
 # Lists in the signatures of a class that has a method `list`.
 Ids = list[str]
 Numbers = list[int]
@@ -55,7 +57,8 @@ class Dock:
     path : path
         Made if absent, with the folders above it.
     readonly : bool, default False
-        Take no lock and write nothing: for docks on read-only or network file systems.
+        Take no lock and write nothing: for docks on read-only or network file systems. What a writer changes after the
+        opening may not be seen.
 
     Raises
     ------
@@ -76,7 +79,7 @@ class Dock:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, readonly: bool = False) -> None:
-        self._layout = Layout(Path(path))
+        self._layout = Layout(as_path(path, "path"))
         self._readonly = readonly
         fresh = not self._layout.exists()
         if fresh:
@@ -136,26 +139,17 @@ class Dock:
         from learndock.checker import check_learnware
 
         self._require_writable()
-        source = Path(path)
+        source = as_path(path, "path")
         if not source.is_file():
             raise InvalidArgument(f"path: expected a zip, got {source}, which is {_what(source)}")
-        # The copy is checked, not the original, which could change between the check and the copying.
-        descriptor, name = tempfile.mkstemp(prefix=".incoming-", suffix=".zip", dir=self._layout.zips)
-        incoming = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as target, source.open("rb") as original:
-                shutil.copyfileobj(original, target)
-                target.flush()
-                os.fsync(target.fileno())
-            report = check_learnware(incoming, semantic, limits=limits, archive_limits=archive_limits)
+        with incoming_copy(source, self._layout.zips) as incoming:
+            report = check_learnware(incoming.zip, semantic, limits=limits, archive_limits=archive_limits)
             if report.learnware is None:
                 return SubmitReport(report.status, None, report.checks)
             with report.learnware as learnware:
                 return self._add(incoming, learnware, report)
-        finally:
-            incoming.unlink(missing_ok=True)
 
-    def _add(self, incoming: Path, learnware: Learnware, report: CheckReport) -> SubmitReport:
+    def _add(self, incoming: Incoming, learnware: Learnware, report: CheckReport) -> SubmitReport:
         spec, semantic = learnware.specification, learnware.semantic
         if spec is None or semantic is None:
             raise DockError(f"{learnware}: passed the checks without a specification")
@@ -211,7 +205,7 @@ class Dock:
         ReadOnlyDock
         """
         self._require_writable()
-        names = [ids] if isinstance(ids, str) else list(ids)
+        names = _names(ids)
         with self._catalog.reading() as connection:
             numbers = sorted(set(self._numbers(connection, names)))
         self._writer.delete(numbers)
@@ -256,7 +250,7 @@ class Dock:
         """
         from learndock.learnware import Learnware
 
-        names = [ids] if isinstance(ids, str) else list(ids)
+        names = _names(ids)
         opened: Learnwares = []
         try:
             with self._catalog.reading() as connection:
@@ -383,7 +377,8 @@ class Dock:
             How the mixture is chosen; see `learndock.kernels.mixture`. "greedy" and "auto" are the reference's, over
             the mixture^2 nearest.
         mixture : int, optional
-            Most learnwares in the mixture: 20 by default for rule "distance", else 5; 0 for no mixture.
+            Most learnwares in the mixture: 20 by default for rule "distance", at most 500; 5, at most 25, for the
+            others; 0 for no mixture.
         method : {"exact"}
             Every learnware is looked at.
         threads : int, optional
@@ -397,6 +392,7 @@ class Dock:
         InvalidArgument
             For a k below 1, a negative mixture, an unknown rule or method, or no specification.
         """
+        _require_specification(spec, "spec")
         return self.search_many(
             [spec], k=k, semantic=semantic, rule=rule, mixture=mixture, method=method, threads=threads
         )[0]
@@ -424,9 +420,10 @@ class Dock:
         list of SearchResult
             In the order of `specs`.
         """
+        if not isinstance(specs, Sequence):
+            raise InvalidArgument(f"specs: expected a sequence of specifications, got {type(specs).__name__}")
         for i, spec in enumerate(specs):
-            if not isinstance(spec, RKMETableSpecification):
-                raise InvalidArgument(f"specs[{i}]: expected a specification, got {type(spec).__name__}")
+            _require_specification(spec, f"specs[{i}]")
         if method != "exact":
             raise InvalidArgument(f'method: expected "exact", got {method!r}')
         wish = _wish(k, rule, mixture)
@@ -450,8 +447,9 @@ class Dock:
     # Opening and closing
 
     def close(self) -> None:
-        """Close the catalog. The dock can be opened again; this object can't be used any more."""
+        """Let go of all files. The dock can be opened again; this object can't be used any more."""
         self._catalog.close()
+        self._store.clear()
 
     def __enter__(self) -> Dock:
         return self
@@ -485,13 +483,22 @@ class Dock:
             return None
         from learndock.specification import SemanticQuery
 
-        if isinstance(semantic, SemanticQuery):
-            query = semantic
-        else:
-            query = SemanticQuery.from_dict(semantic if isinstance(semantic, Mapping) else semantic.to_dict())
+        query = SemanticQuery.of(semantic)
         with self._catalog.reading() as connection:
             ids = rows.matching_ids(connection, query)
         return None if ids is None else np.array(ids, dtype=np.int64)
+
+
+def _require_specification(value: object, name: str) -> None:
+    if not isinstance(value, RKMETableSpecification):
+        raise InvalidArgument(f"{name}: expected a specification, got {type(value).__name__}")
+
+
+def _names(ids: str | Sequence[str]) -> Ids:
+    names = [ids] if isinstance(ids, str) else ids
+    if not isinstance(names, Sequence | np.ndarray) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgument(f"ids: expected an id or a sequence of them, got {ids!r}")
+    return [str(name) for name in names]
 
 
 def _number(name: str) -> int | None:
@@ -509,7 +516,7 @@ def _wish(k: int, rule: kernels.MixtureRule, mixture: int | None) -> Wish:
     if mixture is None:
         mixture = 20 if rule == "distance" else 5
     elif mixture != 0:
-        mixture = limit(mixture, "mixture")
+        mixture = positive_integer(mixture, "mixture", most=_MOST_IN_MIXTURE[rule])
     return Wish(limit(k, "k"), rule, int(mixture))
 
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from learndock import _core
-from learndock.dock._durable import sync_folder, write_durably
-from learndock.errors import DockFormatError, ReadOnlyDock
+from learndock._durable import replaced_file
+from learndock.errors import DockError, DockFormatError, ReadOnlyDock
 
 # Format 1: catalog.sqlite, zips/<id>.zip, specs/<segment>/*.npy.
 FORMAT = 1
@@ -62,7 +62,15 @@ class Layout:
     def exists(self) -> bool:
         """Whether a dock is here; raises DockFormatError where something else is, or a newer format."""
         if not self.marker.exists():
-            own = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "zips", "specs", "write.lock"}
+            own = {
+                "catalog.sqlite",
+                "catalog.sqlite-wal",
+                "catalog.sqlite-shm",
+                "catalog.sqlite-journal",
+                "zips",
+                "specs",
+                "write.lock",
+            }
             try:
                 strange = sorted({entry.name for entry in self.root.iterdir()} - own)
             except FileNotFoundError:
@@ -76,7 +84,9 @@ class Layout:
             return False
         try:
             found = json.loads(self.marker.read_bytes())["format"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            raise DockError(f"{self.marker}: can't be read ({error.strerror})") from None
+        except (ValueError, KeyError, TypeError) as error:
             raise DockFormatError(f"{self.marker}: expected the format of a dock ({error})") from None
         if not isinstance(found, int) or found < 1:
             raise DockFormatError(f"{self.marker}: format: expected a positive integer, got {found!r}")
@@ -90,11 +100,14 @@ class Layout:
         """Make the folders of a new dock; `finish` makes it one."""
         if readonly:
             raise ReadOnlyDock(f"path: no dock at {self.root}, and readonly=True makes none")
-        for folder in (self.root, self.zips, self.specs):
-            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            for folder in (self.root, self.zips, self.specs):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DockError(f"path: can't make a dock at {self.root} ({error.strerror})") from None
 
     def finish(self) -> None:
         """Write dock.json, when all else is in place."""
         content = {"format": FORMAT, "made_by": f"learndock {_core.version}", "made_at": datetime.now(UTC).isoformat()}
-        write_durably(self.marker, json.dumps(content).encode())
-        sync_folder(self.root)
+        with replaced_file(self.marker) as file:
+            file.write(json.dumps(content).encode())

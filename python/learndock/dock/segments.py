@@ -8,7 +8,6 @@ says which layout. It is written under a temporary name, synced and renamed befo
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock.dock._durable import sync_file, sync_folder
+from learndock._durable import new_file, sync_folder
 from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
 
@@ -71,13 +70,10 @@ def write_segment(specs: Path, segment: Segment) -> str:
             "ids": segment.ids,
         }
         for label, array in arrays.items():
-            path = temporary / f"{label}.npy"
-            with path.open("wb") as file:
+            with new_file(temporary / f"{label}.npy") as file:
                 np.save(file, array, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-        (temporary / "segment.json").write_text(json.dumps({"layout": LAYOUT, "specs": len(segment)}))
-        sync_file(temporary / "segment.json")
+        with new_file(temporary / "segment.json") as file:
+            file.write(json.dumps({"layout": LAYOUT, "specs": len(segment)}).encode())
         sync_folder(temporary)
         temporary.rename(specs / name)
     except BaseException:
@@ -101,7 +97,9 @@ def open_segment(folder: Path) -> Segment:
         segment = Segment(_mapped(folder, "ids", np.int64, 1), packed, _mapped(folder, "self_inner", np.float64, 1))
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise DockError(f"{folder}: the segment can't be opened ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise DockError(f"{folder}: the segment is damaged ({error})") from None
     points = int(packed.offsets[-1]) if len(packed.offsets) else -1
     if not (len(segment.ids) == len(segment.self_inner) == len(packed) and len(packed.weights) == points):

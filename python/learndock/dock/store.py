@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from learndock.dock.layout import Layout
     from learndock.dock.space import Space
 
-USABLE = 1  # learndock.checker.Status.USABLE, without loading the checkers
+# learndock.checker.Status.USABLE, without loading the checkers; a test keeps the two alike.
+USABLE = 1
 
 # A segment can be compacted away between the catalog's answer and its opening; the next answer names another.
 _ATTEMPTS = 10
@@ -37,14 +38,23 @@ class SpaceView:
     ----------
     generation : int
         Of the catalog.
-    segments : tuple of Segment
+    named : mapping of str to Segment
+        The segments on disk, by name.
+    waiting : Segment or None
+        What the catalog still holds.
     hidden : ndarray of int64
         Ids that a search must not return: deleted ones, and those that are not usable. Ascending.
     """
 
     generation: int
-    segments: tuple[Segment, ...]
+    named: Mapping[str, Segment]
+    waiting: Segment | None
     hidden: npt.NDArray[np.int64]
+
+    @cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments, the waiting one last."""
+        return (*self.named.values(), *(() if self.waiting is None else (self.waiting,)))
 
     @cached_property
     def ids(self) -> npt.NDArray[np.int64]:
@@ -77,7 +87,6 @@ class SpecStore:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._views: dict[Space, SpaceView] = {}
-        self._segments: dict[str, Segment] = {}
         self._counts: tuple[int, dict[Space, int]] = (-1, {})
 
     def view(self, space: Space) -> SpaceView:
@@ -89,11 +98,12 @@ class SpecStore:
                 if known is not None and known.generation == generation:
                     return known
                 try:
-                    view = self._load(connection, space, generation)
+                    view = self._load(connection, space, generation, {} if known is None else known.named)
                 except FileNotFoundError:
                     continue
-            with self._lock:
-                self._views[space] = view
+            if view.segments:
+                with self._lock:
+                    self._views[space] = view
             return view
         raise DockError(f"{self._layout.root}: segments that the catalog names are missing; the dock is damaged")
 
@@ -105,32 +115,26 @@ class SpecStore:
                 self._counts = (generation, rows.usable_counts(connection, USABLE))
             return self._counts[1]
 
-    def _load(self, connection: sa.Connection, space: Space, generation: int) -> SpaceView:
-        space_id = {known: id for id, known in rows.spaces_by_id(connection).items()}.get(space)
+    def _load(
+        self, connection: sa.Connection, space: Space, generation: int, known: Mapping[str, Segment]
+    ) -> SpaceView:
+        space_id = {known_space: id for id, known_space in rows.spaces_by_id(connection).items()}.get(space)
         if space_id is None:
-            return SpaceView(generation, (), np.empty(0, np.int64))
-        segments = [self.segment(name) for name in rows.segment_names(connection, space_id)]
-        waiting = rows.pending_specs(connection, space_id)
-        if waiting:
-            segments.append(segment_of(waiting, dim=int(np.prod(space.input_shape))))
+            return SpaceView(generation, {}, None, np.empty(0, np.int64))
+        # Segments never change, so those of the view before serve on; those that are gone go with it.
+        named = {}
+        for row in rows.segments_of(connection, space_id):
+            segment = known.get(row.name)
+            named[row.name] = open_segment(self._layout.segment(row.name)) if segment is None else segment
+        specs = rows.pending_specs(connection, space_id)
+        waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
         hidden = rows.deleted_ids(connection, space_id) + rows.unusable_ids(connection, space_id, USABLE)
-        return SpaceView(generation, tuple(segments), np.array(sorted(hidden), dtype=np.int64))
+        return SpaceView(generation, named, waiting, np.array(sorted(hidden), dtype=np.int64))
 
-    def segment(self, name: str) -> Segment:
-        """A segment by name, mapped once."""
+    def clear(self) -> None:
+        """Let go of all segments."""
         with self._lock:
-            known = self._segments.get(name)
-        if known is None:
-            known = open_segment(self._layout.segment(name))
-            with self._lock:
-                self._segments[name] = known
-        return known
-
-    def forget(self, names: Sequence[str]) -> None:
-        """Drop segments that were compacted away."""
-        with self._lock:
-            for name in names:
-                self._segments.pop(name, None)
+            self._views.clear()
 
 
 def segment_of(waiting: Sequence[PendingSpec], *, dim: int) -> Segment:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from learndock import kernels
+from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
 from learndock.dock import catalog as rows
-from learndock.dock._durable import sync_folder
 from learndock.dock._lock import WriteLock
+from learndock.dock.incoming import Incoming, remove_abandoned
 from learndock.dock.segments import Segment, remove_orphans, remove_segment, write_segment
 from learndock.dock.space import Space
-from learndock.dock.store import USABLE, SpecStore, merged, pending_of
-from learndock.errors import InvalidArgument
+from learndock.dock.store import USABLE, SpaceView, SpecStore, merged, pending_of
+from learndock.errors import DockError, InvalidArgument, LearndockError
 from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
@@ -32,12 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Writer"]
 
+_log = logging.getLogger("learndock")
+
 # A batch of this many specifications is written as a segment; fewer wait in the catalog until they are this many.
 _SEGMENT_SPECS = 4096
 # A larger batch becomes several segments, so that packing it takes bounded memory.
 _LARGEST_SEGMENT_BYTES = 512 * 2**20
 # A segment with more deleted specifications than this share is compacted.
 _DEAD_SHARE = 0.1
+# Segments of a space, above which they are merged: each costs descriptors, and a call of the kernel.
+_MOST_SEGMENTS = 32
 _LOCK_SECONDS = 60.0
 _ROWS_A_STATEMENT = 50_000
 
@@ -51,13 +55,24 @@ class Writer:
         self._store = store
         self._lock = WriteLock(layout.lock, seconds=_LOCK_SECONDS)
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the write lock; a full disk or a refused right is a DockError."""
+        try:
+            with self._lock.held():
+                yield
+        except OSError as error:
+            raise DockError(f"{self._layout.root}: nothing was changed ({error.strerror or error})") from error
+
     def create(self) -> None:
         """Make a new dock's catalog; its marker comes last."""
-        with self._lock.held():
+        with self._changing():
             self._catalog.create()
             self._layout.finish()
 
-    def add(self, incoming: Path, spec: RKMETableSpecification, semantic: SemanticSpecification, *, status: int) -> int:
+    def add(
+        self, incoming: Incoming, spec: RKMETableSpecification, semantic: SemanticSpecification, *, status: int
+    ) -> int:
         """Add a checked learnware; its zip, in the dock's folder already, is renamed. Returns its number.
 
         Raises
@@ -66,18 +81,12 @@ class Writer:
             If its specification holds numbers beyond float32.
         """
         segment = _segment([spec.points], [spec.weights], spec.gamma, np.zeros(1, np.int64))
-        digest = hashlib.sha256(incoming.read_bytes()).hexdigest()
-        size = incoming.stat().st_size
-        umask = os.umask(0)
-        os.umask(umask)
-        incoming.chmod(0o666 & ~umask)
-        placed: Path | None = None
-        with self._lock.held():
+        with self._changing():
+            number = -1
             try:
                 with self._catalog.writing() as connection:
                     number = rows.take_ids(connection, 1)[0]
-                    placed = self._layout.zip(number)
-                    incoming.rename(placed)
+                    incoming.zip.rename(self._layout.zip(number))
                     sync_folder(self._layout.zips)
                     space_id = rows.space_id(connection, Space.of(spec))
                     connection.execute(
@@ -88,8 +97,8 @@ class Writer:
                             name=semantic.name,
                             description=semantic.description,
                             semantic=semantic.to_dict(),
-                            zip_sha256=digest,
-                            zip_bytes=size,
+                            zip_sha256=incoming.sha256,
+                            zip_bytes=incoming.size,
                             num_points=spec.num_points,
                             fit_mmd2=spec.fit_mmd2,
                             submitted_at=_now(),
@@ -100,8 +109,7 @@ class Writer:
                     _insert_pending(connection, segment, space_id)
                     rows.raise_generation(connection)
             except BaseException:
-                if placed is not None:
-                    placed.unlink(missing_ok=True)
+                self._discard_zip(number)
                 raise
             self._fold_when_due(space_id)
         return number
@@ -111,7 +119,7 @@ class Writer:
         gamma = positive_gamma(gamma)
         chunks = list(_chunks(points, weights))
         count = chunks[-1].stop
-        with self._lock.held():
+        with self._changing():
             with self._catalog.writing() as connection:
                 ids = rows.take_ids(connection, count)
             numbers = np.arange(ids.start, ids.stop, dtype=np.int64)
@@ -126,7 +134,7 @@ class Writer:
                         raise InvalidArgument(
                             f"points[{chunk.start}]: expected {dim} coordinates as before, got {segment.packed.dim}"
                         )
-                    if count < _SEGMENT_SPECS:
+                    if count < _SEGMENT_SPECS and len(chunks) == 1:
                         small = segment
                     else:
                         written[write_segment(self._layout.specs, segment)] = segment
@@ -139,16 +147,14 @@ class Writer:
                     _insert_segments(connection, written, space_id)
                     rows.raise_generation(connection)
             except BaseException:
-                for name in written:
-                    remove_segment(self._layout.specs, name)
+                self._discard(written)
                 raise
-            if small is not None:
-                self._fold_when_due(space_id)
+            self._fold_when_due(space_id)
         return ids
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Remove learnwares that are in the catalog, all or none."""
-        with self._lock.held(), self._catalog.writing() as connection:
+        with self._changing(), self._catalog.writing() as connection:
             for start in range(0, len(numbers), 10_000):
                 rows.bury(connection, numbers[start : start + 10_000])
                 rows.remove(connection, numbers[start : start + 10_000])
@@ -158,7 +164,7 @@ class Writer:
 
     def optimize(self) -> None:
         """Fold, compact, and clear what a killed writer left."""
-        with self._lock.held():
+        with self._changing():
             with self._catalog.reading() as connection:
                 known = rows.spaces_by_id(connection)
                 remove_orphans(self._layout.specs, rows.all_segment_names(connection))
@@ -167,55 +173,104 @@ class Writer:
                 self._fold(space_id)
 
     def _fold_when_due(self, space_id: int) -> None:
-        with self._catalog.reading() as connection:
-            due = rows.pending_count(connection, space_id) >= _SEGMENT_SPECS
-        if due:
-            self._fold(space_id)
+        """Fold after a change that is done and durable: whatever goes wrong here, the change stands."""
+        try:
+            with self._catalog.reading() as connection:
+                waiting = rows.pending_count(connection, space_id)
+                count = len(rows.segments_of(connection, space_id))
+            if waiting >= _SEGMENT_SPECS or count >= _MOST_SEGMENTS:
+                self._fold(space_id)
+        except (LearndockError, OSError) as error:
+            _log.warning(
+                "%s: specifications were added, but not folded into segments yet: %s", self._layout.root, error
+            )
 
     def _fold(self, space_id: int) -> None:
-        """Make one segment of a space's small segments, thinned-out segments and waiting specifications."""
+        """Make larger segments of a space's small ones, thinned-out ones and waiting specifications."""
         with self._catalog.reading() as connection:
             space = rows.spaces_by_id(connection)[space_id]
-            names = rows.segment_names(connection, space_id)
             dead = np.array(sorted(rows.deleted_ids(connection, space_id)), dtype=np.int64)
-            waiting = rows.pending_count(connection, space_id)
-        small = [name for name in names if self._is_due(name, dead)]
-        if not waiting and not (len(small) > 1 or any(self._dead_in(name, dead) for name in small)):
-            return
         view = self._store.view(space)
-        sources = [self._store.segment(name) for name in small]
-        if waiting:
-            sources.append(view.segments[-1])
+        groups = _groups_to_fold(view, dead)
+        for i, names in enumerate(groups):
+            # What waits in the catalog goes with the last group.
+            waiting = view.waiting if i == len(groups) - 1 else None
+            self._replace(space_id, {name: view.named[name] for name in names}, waiting, dead)
+        if groups:
+            self._store.clear()  # else this process would hold what it has just deleted until its next search
+
+    def _replace(
+        self,
+        space_id: int,
+        old: Mapping[str, Segment],
+        waiting: Segment | None,
+        dead: npt.NDArray[np.int64],
+    ) -> None:
+        """Write one segment for several and for what waits, and name it instead of them."""
+        sources = [*old.values(), *(() if waiting is None else (waiting,))]
         folded = merged(sources, dead)
         written = {} if folded is None else {write_segment(self._layout.specs, folded): folded}
         try:
             with self._catalog.writing() as connection:
-                gone = np.concatenate([np.empty(0, np.int64), *(source.ids for source in sources)])
-                connection.execute(rows.segments.delete().where(rows.segments.c.name.in_(small)))
-                connection.execute(rows.pending.delete().filter_by(space_id=space_id))
+                gone = np.concatenate([source.ids for source in sources])
+                connection.execute(rows.segments.delete().where(rows.segments.c.name.in_(list(old))))
+                if waiting is not None:
+                    connection.execute(rows.pending.delete().filter_by(space_id=space_id))
                 rows.remove_tombstones(connection, np.intersect1d(gone, dead).tolist())
                 _insert_segments(connection, written, space_id)
                 rows.raise_generation(connection)
         except BaseException:
-            for name in written:
-                remove_segment(self._layout.specs, name)
+            self._discard(written)
             raise
-        self._store.forget(small)
-        for name in small:
+        for name in old:
             remove_segment(self._layout.specs, name)
 
-    def _is_due(self, name: str, dead: npt.NDArray[np.int64]) -> bool:
-        size = len(self._store.segment(name))
-        return size < _SEGMENT_SPECS or self._dead_in(name, dead) > _DEAD_SHARE * size
+    def _discard(self, written: Iterable[str]) -> None:
+        """Delete segments of a failed write, unless the catalog names them: a signal can come after the commit."""
+        with self._catalog.reading() as connection:
+            named = rows.all_segment_names(connection)
+        for name in set(written) - named:
+            remove_segment(self._layout.specs, name)
 
-    def _dead_in(self, name: str, dead: npt.NDArray[np.int64]) -> int:
-        return int(np.isin(dead, self._store.segment(name).ids).sum())
+    def _discard_zip(self, number: int) -> None:
+        """Delete the zip of a failed submission, unless the catalog names it."""
+        with self._catalog.reading() as connection:
+            known = rows.existing_ids(connection, [number])
+        if not known:
+            self._layout.zip(number).unlink(missing_ok=True)
 
     def _remove_orphan_zips(self, connection: sa.Connection) -> None:
-        """Delete zips that no row names: their writer died between the renaming and the commit."""
+        """Delete zips that no row names: their writer died between the renaming and the commit, or before."""
         stray = {int(path.stem): path for path in self._layout.zips.glob("*.zip") if path.stem.isdigit()}
         for number in set(stray) - rows.existing_ids(connection, stray):
             stray[number].unlink(missing_ok=True)
+        remove_abandoned(self._layout.zips)
+
+
+def _groups_to_fold(view: SpaceView, dead: npt.NDArray[np.int64]) -> list[list[str]]:
+    """Names of the segments to merge, group by group; a group's points fit in the bounded memory of a merge."""
+    dead_in = {name: int(np.isin(dead, segment.ids).sum()) for name, segment in view.named.items()}
+    many = len(view.named) >= _MOST_SEGMENTS
+    due = [
+        name
+        for name, segment in view.named.items()
+        if ((many or len(segment) < _SEGMENT_SPECS) and segment.packed.tiles.nbytes < _LARGEST_SEGMENT_BYTES // 2)
+        or dead_in[name] > _DEAD_SHARE * len(segment)
+    ]
+    groups: list[list[str]] = [[]]
+    size = 0
+    for name in sorted(due, key=lambda name: len(view.named[name])):
+        bytes_of = view.named[name].packed.tiles.nbytes
+        if groups[-1] and size + bytes_of > _LARGEST_SEGMENT_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += bytes_of
+    # One segment alone is merged with nothing: worth it only to drop what is dead.
+    kept = [group for group in groups if len(group) > 1 or any(dead_in[name] for name in group)]
+    if view.waiting is not None and (not kept or kept[-1] is not groups[-1]):
+        kept.append(groups[-1])
+    return kept
 
 
 def _now() -> str:
@@ -223,22 +278,26 @@ def _now() -> str:
 
 
 def _chunks(points: Any, weights: Any) -> Iterator[slice]:
-    """Slices of a batch, each of which is packed at once."""
-    try:
-        count, other = len(points), len(weights)
-    except TypeError:
-        raise InvalidArgument(
-            f"points, weights: expected arrays or lists, got {type(points).__name__}, {type(weights).__name__}"
-        ) from None
+    """Slices of a batch, each of which is packed at once, in bounded memory."""
+    for name, value in (("points", points), ("weights", weights)):
+        if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__getitem__"):
+            raise InvalidArgument(f"{name}: expected an array or a list of arrays, got {type(value).__name__}")
+    count, other = len(points), len(weights)
     if not count or count != other:
         raise InvalidArgument(f"points, weights: expected one length above 0, got {count} and {other}")
-    try:
-        first = np.asarray(points[0])
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise InvalidArgument(f"points[0]: expected an array of shape (K, d) ({error!r})") from None
-    size = max(1, _LARGEST_SEGMENT_BYTES // max(1, 4 * first.size))
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+    if hasattr(points, "shape"):
+        each = max(1, 4 * int(np.prod(points.shape[1:])))
+        step = max(1, _LARGEST_SEGMENT_BYTES // each)
+        yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
+        return
+    start = size = 0
+    for i in range(count):
+        bytes_of = 4 * int(np.prod(np.shape(points[i])))
+        if i > start and size + bytes_of > _LARGEST_SEGMENT_BYTES:
+            yield slice(start, i)
+            start, size = i, 0
+        size += bytes_of
+    yield slice(start, count)
 
 
 def _segment(points: Any, weights: Any, gamma: float, ids: npt.NDArray[np.int64]) -> Segment:
@@ -279,5 +338,11 @@ def _insert_pending(connection: sa.Connection, segment: Segment, space_id: int) 
 
 def _insert_segments(connection: sa.Connection, segments: Mapping[str, Segment], space_id: int) -> None:
     for name, segment in segments.items():
-        values = {"name": name, "space_id": space_id, "first_id": int(segment.ids[0]), "specs": len(segment)}
+        values = {
+            "name": name,
+            "space_id": space_id,
+            "first_id": int(segment.ids[0]),
+            "specs": len(segment),
+            "points": int(segment.packed.offsets[-1]),
+        }
         connection.execute(rows.segments.insert().values(**values))

@@ -58,6 +58,8 @@ class AveragingReuser:
     def __init__(
         self, learnwares: Sequence[Predictor], *, weights: Sequence[float] | None = None, mode: Mode = "mean"
     ) -> None:
+        if not isinstance(learnwares, Sequence):
+            raise InvalidArgument(f"learnwares: expected a sequence, got {type(learnwares).__name__}")
         self.learnwares = list(learnwares)
         if not self.learnwares:
             raise InvalidArgument("learnwares: expected at least one, got none")

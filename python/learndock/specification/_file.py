@@ -7,43 +7,55 @@ is taken, and nothing in it is executed.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import lzma
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from learndock._durable import replaced_file
 from learndock.errors import SpecificationFileError
 
 DEFAULT_MAX_BYTES = 256 * 2**20
 
+# What zipfile and NumPy raise for files that are not what they say.
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    ValueError,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+)
+_MOST_MEMBERS = 32
+# Lists that hold no numbers take fifty bytes of memory a byte of file; a specification has a list for every point.
+_FEWEST_BYTES_A_LIST = 4
+
 
 def write_spec_file(path: Path, fields: Mapping[str, Any]) -> None:
-    """Write the fields to a temporary name beside `path`, sync, rename."""
-    if not path.parent.is_dir():
+    """Write the fields: the file is whole, or as it was before."""
+    if not path.parent.is_dir() or path.is_dir():
         raise SpecificationFileError(f"path: expected a file in an existing folder, got {path}")
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with replaced_file(path) as file:
             if path.suffix == ".npz":
-                np.savez(file, allow_pickle=False, **{name: np.asarray(value) for name, value in fields.items()})
+                arrays = {name: np.asarray(value) for name, value in fields.items()}
+                np.savez(file, allow_pickle=False, **arrays)
             else:
                 plain = {
                     name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in fields.items()
                 }
                 file.write(json.dumps(plain, separators=(",", ":")).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp makes files that only their owner reads
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise SpecificationFileError(f"{path}: can't be written ({error.strerror or error})") from error
 
 
 def read_spec_file(path: Path, *, max_bytes: int) -> dict[str, Any]:
@@ -60,8 +72,11 @@ def read_spec_file(path: Path, *, max_bytes: int) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    if content.count(b"[") + content.count(b"{") > 1000 + len(content) // _FEWEST_BYTES_A_LIST:
+        raise SpecificationFileError(f"{path}: expected lists of numbers, got lists that hold next to nothing")
     try:
-        fields = json.loads(path.read_bytes())
+        fields = json.loads(content)
     except RecursionError:
         raise SpecificationFileError(f"{path}: expected a JSON object, got one nested too deeply") from None
     except ValueError as error:  # broken JSON, not UTF-8, or an integer of thousands of digits
@@ -76,13 +91,23 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
     left = max_bytes
     try:
         with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > _MOST_MEMBERS:
+                raise SpecificationFileError(f"{path}: expected at most {_MOST_MEMBERS} arrays, got more")
             for member in archive.infolist():
                 left -= member.file_size
                 if left < 0:
                     raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes in all, got more")
                 with archive.open(member) as file:
                     fields[member.filename.removesuffix(".npy")] = _read_array(file, member, path)
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError, SyntaxError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        SyntaxError,
+    ) as error:
         raise SpecificationFileError(f"{path}: expected an .npz file, got one that can't be read ({error})") from None
     return fields
 

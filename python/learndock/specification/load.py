@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+from learndock._validation import as_path
 from learndock.errors import InvalidArgument, SpecificationFileError
 from learndock.specification._file import DEFAULT_MAX_BYTES, read_spec_file
 from learndock.specification.table import RKMETableSpecification
@@ -34,7 +34,7 @@ def load_spec(path: str | os.PathLike[str], *, max_bytes: int = DEFAULT_MAX_BYTE
     SpecificationFileError
         If the file is missing, too large, truncated, not JSON, of an unknown type, or its values make no sense.
     """
-    path = Path(path)
+    path = as_path(path, "path")
     fields = read_spec_file(path, max_bytes=max_bytes)
     kind = fields.get("type", RKMETableSpecification.type)
     if not isinstance(kind, str) or kind not in _TYPES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from learndock import kernels
 from learndock._validation import (
     LARGEST_COUNT,
+    as_path,
     embedding,
     finite_float64,
     positive_gamma,
@@ -34,6 +34,8 @@ __all__ = ["RKMETableSpecification"]
 # gamma of 0.1 it is the reference's 0.25.
 _HERDING_SPREAD = 0.25 * 0.1**0.5
 _CANDIDATES_A_SAMPLE = 100
+# What every database's integers and every float64 hold.
+_MOST_ROWS = 2**53
 _MOST_CANDIDATES = 100_000
 
 
@@ -80,7 +82,7 @@ class RKMETableSpecification:
         self._points.setflags(write=False)
         self._weights.setflags(write=False)
         self._gamma = positive_gamma(gamma)
-        self._num_points = None if num_points is None else positive_integer(num_points, "num_points")
+        self._num_points = None if num_points is None else positive_integer(num_points, "num_points", most=_MOST_ROWS)
         self._fit_mmd2 = None if fit_mmd2 is None else float(finite_float64(fit_mmd2, "fit_mmd2", ndim=0))
 
     @property
@@ -164,6 +166,7 @@ class RKMETableSpecification:
         gamma = positive_gamma(gamma)
         count = positive_integer(n_points, "n_points")
         n = len(rows)
+        kernels.require_weight_rule(weights)
         if not reduce:
             return cls(rows, np.full(n, 1 / n), gamma=gamma, num_points=n, fit_mmd2=0.0)
         if count >= n:
@@ -291,7 +294,7 @@ class RKMETableSpecification:
         ----------
         path : str or path
         """
-        write_spec_file(Path(path), self.to_dict())
+        write_spec_file(as_path(path, "path"), self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """The reference's fields: z, beta, gamma, num_points, type; and fit_mmd2 where known."""
@@ -319,7 +322,7 @@ class RKMETableSpecification:
             finite_float64(fields["beta"], "beta", ndim=1),
             gamma=fields["gamma"],
             # 0 is what the reference writes before it has seen data.
-            num_points=fields.get("num_points") or None,
+            num_points=None if fields.get("num_points") == 0 else fields.get("num_points"),
             fit_mmd2=fields.get("fit_mmd2"),
         )
 

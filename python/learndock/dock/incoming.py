@@ -1,0 +1,79 @@
+"""A zip on its way into a dock: the copy that is checked."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from learndock._durable import new_file
+from learndock.errors import DockError
+
+_PREFIX = ".incoming-"
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """The copy.
+
+    Attributes
+    ----------
+    zip : Path
+        In a folder of its own, under the name that its owner gave it.
+    size : int
+    sha256 : str
+    """
+
+    zip: Path
+    size: int
+    sha256: str
+
+
+@contextmanager
+def incoming_copy(source: Path, zips: Path) -> Iterator[Incoming]:
+    """Copy a zip into the dock's folder, synced; the folder goes at the end, with the copy unless it was renamed.
+
+    The copy is checked, not the original, which could change between the check and the copying. The folder is locked
+    while its maker lives.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=zips))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        digest = hashlib.sha256()
+        try:
+            with source.open("rb") as original, new_file(folder / source.name) as copy:
+                while block := original.read(_BLOCK):
+                    digest.update(block)
+                    copy.write(block)
+                size = copy.tell()
+        except OSError as error:
+            raise DockError(f"{source}: can't be copied into the dock ({error.strerror or error})") from error
+        yield Incoming(folder / source.name, size, digest.hexdigest())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(descriptor)
+
+
+def remove_abandoned(zips: Path) -> None:
+    """Delete copies whose maker was killed: nobody holds the lock of their folder."""
+    for folder in zips.glob(f"{_PREFIX}*"):
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:  # gone meanwhile
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(descriptor)
