@@ -51,10 +51,14 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
 
 def _table(value: Any, name: str) -> Any:
     """A DataFrame's numbers; columns of text or dates are named in the error."""
-    kinds = [getattr(dtype, "kind", None) for dtype in getattr(value, "dtypes", ())]
-    if not kinds or any(kind is None for kind in kinds):  # not pandas
+    if hasattr(value, "columns"):
+        columns = list(zip(value.columns, value.dtypes, strict=True))
+    else:  # a Series
+        columns = [(getattr(value, "name", None), getattr(value, "dtype", None))]
+    kinds = [getattr(dtype, "kind", None) for _, dtype in columns]
+    if any(kind is None for kind in kinds):  # not pandas
         return value.to_numpy()
-    other = [str(column) for column, kind in zip(value.columns, kinds, strict=True) if str(kind) not in "biufO"]
+    other = [str(column) for (column, _), kind in zip(columns, kinds, strict=True) if str(kind) not in "biufO"]
     if other:
         raise InvalidArgument(f"{name}: expected columns of numbers, got others: {', '.join(other)}")
     if "O" in kinds:
