@@ -168,7 +168,7 @@ def test_deleted_learnwares_are_gone_everywhere_and_ids_are_never_reused(dock):
     assert dock.ingest(points=points[:1], weights=weights[:1], gamma=0.1)[0] not in ids
 
 
-@pytest.mark.parametrize("unknown", ["00000099", "-1", "abc", "", "1" * 30, "٣"])
+@pytest.mark.parametrize("unknown", ["00000099", "0", "000000000", "-1", "abc", "", "1" * 30, "٣"])
 def test_an_unknown_id_is_an_error_that_names_it_and_nothing_is_deleted(dock, unknown):
     points, weights = made_specs(3, 3)
     ids = dock.ingest(points=points, weights=weights, gamma=0.1)

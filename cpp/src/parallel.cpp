@@ -10,6 +10,7 @@
 #include <fstream>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -140,7 +141,11 @@ void ThreadTeam::for_each(Index chunks, const std::function<void(Index, int)>& w
     const Index wanted = std::min<Index>(state.size, chunks) - 1;
     while (static_cast<Index>(state.helpers.size()) < wanted) {
       const int worker = static_cast<int>(state.helpers.size()) + 1;
-      state.helpers.emplace_back([&state, worker, seen = state.round] { state.help(worker, seen); });
+      try {
+        state.helpers.emplace_back([&state, worker, seen = state.round] { state.help(worker, seen); });
+      } catch (const std::system_error&) {
+        break;  // the machine has no thread left: those that there are do the work
+      }
     }
     {
       const std::lock_guard<std::mutex> lock(state.mutex);

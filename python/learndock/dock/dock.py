@@ -503,7 +503,10 @@ def _names(ids: str | Sequence[str]) -> Ids:
 
 def _number(name: str) -> int | None:
     """The number behind a public id, None where it can't be one."""
-    return int(name) if isinstance(name, str) and name.isascii() and name.isdigit() and len(name) < 19 else None
+    if not (name.isascii() and name.isdigit() and len(name) < 19):
+        return None
+    number = int(name)
+    return number if learnware_name(number) == name else None
 
 
 def _what(path: Path) -> str:

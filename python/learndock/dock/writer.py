@@ -104,7 +104,7 @@ class Writer:
                             submitted_at=_now(),
                         )
                     )
-                    rows.insert_tags(connection, number, _class_and_tag_values(semantic))
+                    rows.insert_tags(connection, number, {**semantic.classes, **semantic.tags})
                     segment.ids[0] = number
                     _insert_pending(connection, segment, space_id)
                     rows.raise_generation(connection)
@@ -303,15 +303,6 @@ def _chunks(points: Any, weights: Any) -> Iterator[slice]:
 def _segment(points: Any, weights: Any, gamma: float, ids: npt.NDArray[np.int64]) -> Segment:
     packed = kernels.pack(points, weights)
     return Segment(ids, packed, packed.self_inner(gamma=gamma))
-
-
-def _class_and_tag_values(semantic: SemanticSpecification) -> dict[str, list[str]]:
-    fields = semantic.to_dict()
-    return {
-        key: list(field["Values"])
-        for key, field in fields.items()
-        if field.get("Type") in ("Class", "Tag", "Optional") and isinstance(field.get("Values"), list)
-    }
 
 
 def _insert_ingested(connection: sa.Connection, ids: range, space_id: int) -> None:
