@@ -134,6 +134,7 @@ class Catalog:
         sa.event.listen(self._engine, "connect", _configure_reader if readonly else _configure)
         sa.event.listen(self._engine, "begin", _begin)
         _open_catalogs.add(self)
+        weakref.finalize(self, self._engine.dispose)  # for a dock that is forgotten rather than closed
 
     def create(self) -> None:
         """Make the tables of a new dock; those that are there stay."""
@@ -204,14 +205,23 @@ def _url(path: Path, *, readonly: bool) -> sa.URL:
 
 
 def _configure(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None  # transactions begin where _begin says so, not where the driver guesses
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    _execute_pragmas(
+        connection, "journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000", "foreign_keys = ON"
+    )
 
 
 def _configure_reader(connection: sqlite3.Connection, _: object) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA busy_timeout = 30000")
+    _execute_pragmas(connection, "busy_timeout = 30000")
+
+
+def _execute_pragmas(connection: sqlite3.Connection, *pragmas: str) -> None:
+    connection.isolation_level = None  # transactions begin where _begin says so, not where the driver guesses
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        connection.close()  # the pool does not know it yet
+        raise
 
 
 def _begin(connection: sa.Connection) -> None:
