@@ -1,5 +1,6 @@
 """The dock on disk: what goes in is there, what goes out is gone, and nothing is half there."""
 
+import contextlib
 import gc
 import json
 import multiprocessing
@@ -126,7 +127,7 @@ def test_optimize_folds_and_compacts_and_changes_no_result(dock, monkeypatch):
     assert found(dock, user, k=200) == before
     assert len(dock) == len(before) == 107 - len(ids[::4])
     assert len(list((dock.path / "specs").iterdir())) == 1
-    with sqlite3.connect(dock.path / "catalog.sqlite") as catalog:
+    with contextlib.closing(sqlite3.connect(dock.path / "catalog.sqlite")) as catalog:
         assert catalog.execute("select count(*) from pending").fetchone() == (0,)
         assert catalog.execute("select count(*) from tombstones").fetchone() == (0,)
     unchanged = files(dock.path / "specs")
