@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -30,35 +31,36 @@ def test_the_first_two_blocks_install_and_show_in_a_line_each(blocks):
 def test_the_example_runs_as_printed_and_its_labels_are_right(blocks, tmp_path, monkeypatch):
     from sklearn.linear_model import LogisticRegression
 
-    # Each county has patients of its own, and its own rule; the user's come half from one and half from another.
     random = np.random.default_rng(0)
-    centres = {"north": np.zeros(8), "south": np.full(8, 4.0), "west": np.full(8, -4.0)}
-    directions = {"north": 0, "south": 1, "west": 2}
 
-    def patients(site, count):
-        X = centres[site] + random.normal(size=(count, 8))
-        return X, (X[:, directions[site]] > centres[site][directions[site]]).astype(int)
+    def patients(centre, count):
+        """One rule for all, in the first two columns; where the other six lie is the site's own."""
+        X = random.normal(size=(count, 8)) + centre * np.array([0, 0, 1, 1, 1, 1, 1, 1])
+        return X, (X[:, 0] + X[:, 1] > 0).astype(int)
 
+    centres = {"north": 0.0, "south": 2.0, "west": -2.0}
     sites = {}
-    for site in centres:
-        X_train, y_train = patients(site, 300)
-        sites[site] = (X_train, LogisticRegression(C=100.0).fit(X_train, y_train))
-    (X_north, y_north), (X_south, y_south) = patients("north", 100), patients("south", 100)
-    names = {"sites": sites, "X": np.vstack([X_north, X_south])}
+    for site, centre in centres.items():
+        X_train, y_train = patients(centre, 300)
+        sites[site] = (X_train, LogisticRegression().fit(X_train, y_train))
+    # The user's patients come half from the one and half from the other: no site's alone are like them.
+    halves = [patients(centres[site], 100) for site in ("north", "south")]
+    X, truth = np.vstack([half[0] for half in halves]), np.concatenate([half[1] for half in halves])
 
     example = next(text for language, text in blocks if language == "python")
-    assert 10 <= len(example.splitlines()) <= 14
+    assert 10 <= len([line for line in example.splitlines() if line]) <= 14
+    names = {"sites": sites, "X": X}
     monkeypatch.chdir(tmp_path)
     exec(compile(example, str(README), "exec"), names)
-    try:
-        assert len(names["dock"]) == 3
-        assert len(names["hits"].mixture.ids) == 2
-        labels = names["labels"]
-        assert labels.shape == (200,)
-        # The two rules disagree on half of all patients, so that one model alone, or a vote of the two that heeds no
-        # probabilities, stays near 0.75.
-        assert np.mean(labels == np.concatenate([y_north, y_south])) > 0.7
-    finally:
+    with names["dock"] as dock, contextlib.ExitStack() as stack:
         for learnware in names["reuser"].learnwares:
-            learnware.close()
-        names["dock"].close()
+            stack.enter_context(learnware)
+        mixture = names["hits"].mixture
+        by_id = {entry.id: entry.name for entry in dock.list()}
+        assert len(by_id) == 3
+        used = [next(site for site in sites if site in by_id[identifier]) for identifier in mixture.ids]
+        assert {"north", "south"} <= set(used)
+        shares = zip(mixture.weights, used, strict=True)
+        probabilities = sum(weight * sites[site][1].predict_proba(X) for weight, site in shares)
+        assert names["labels"].tolist() == probabilities.argmax(axis=1).tolist()
+        assert np.mean(names["labels"] == truth) > 0.9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from learndock.cli.contents import get, ls, rm
 from learndock.cli.demo import demo
 from learndock.cli.info import info
-from learndock.cli.output import error_line
+from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
 from learndock.cli.search import search
 from learndock.cli.spec import spec
@@ -41,6 +41,24 @@ app = typer.Typer(
     help="A learnware dock: find trained models by what their training data looked like, and reuse them.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    from learndock import __version__
+
+    if asked:
+        print_line(f"learndock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
+
 
 for verb in (demo, spec, pack, submit, search, get, rm, ls, info):
     app.command()(verb)

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, existing_dock
-from learndock.cli.output import print_json, print_line, print_table
+from learndock.cli.arguments import AsJson, DockFolder, dock_to_read, existing_dock, output_file
+from learndock.cli.output import print_json, print_json_list, print_line, print_table
 
 __all__ = ["get", "ls", "rm"]
 
@@ -27,14 +27,9 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Copy a learnware's zip out of the dock."""
-    from learndock.dock import Dock
-    from learndock.errors import InvalidArgument
-
-    with Dock(existing_dock(dock), readonly=True) as shelf:
+    with dock_to_read(dock) as shelf:
         source = shelf.zip_path(identifier)
-        target = output or Path(f"{identifier}.zip")
-        if target.is_dir() or (target.exists() and not overwrite):
-            raise InvalidArgument(f"output: {target} exists already; --overwrite replaces a file")
+        target = output_file(output or Path(f"{identifier}.zip"), overwrite=overwrite)
         shutil.copyfile(source, target)
     size = target.stat().st_size
     if as_json:
@@ -61,11 +56,9 @@ def rm(
 
 def ls(dock: DockFolder, as_json: AsJson = False) -> None:
     """List the learnwares of the dock."""
-    from learndock.dock import Dock
-
-    with Dock(existing_dock(dock), readonly=True) as shelf:
+    with dock_to_read(dock) as shelf:
         if as_json:
-            print_json(list(shelf.list()))
+            print_json_list(shelf.list())
         else:
             print_table(_table(shelf.list()))
 

@@ -6,6 +6,7 @@ import csv
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from learndock.errors import InvalidArgument, MissingDependency
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 __all__ = ["DataTable", "read_data_file"]
@@ -36,32 +38,20 @@ class DataTable:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return np.array(self.values, dtype=dtype, copy=copy)
 
-    def without(self, unwanted: Sequence[str]) -> DataTable:
-        """Leave out columns, named by their name or by their index from 0."""
-        names = list(self.columns)
-        left_out = set()
-        for column in unwanted:
-            if column in names:
-                left_out.add(names.index(column))
-            elif column.isdecimal() and self.values.ndim == 2 and int(column) < self.values.shape[1]:
-                left_out.add(int(column))
-            else:
-                known = ", ".join(names) if names else f"0 to {self.values.shape[-1] - 1}"
-                raise InvalidArgument(f"drop: no column {column!r}; there are {known}")
-        if not left_out:
-            return self
-        kept = [index for index in range(self.values.shape[1]) if index not in left_out]
-        return DataTable(self.values[:, kept], tuple(names[index] for index in kept) if names else ())
 
-
-def read_data_file(path: Path) -> DataTable:
+def read_data_file(path: Path, *, drop: Sequence[str] = ()) -> DataTable:
     """Read a table of numbers; missing values become NaN.
+
+    Columns that are left out are not parsed: they may hold anything, such as labels in words.
 
     Parameters
     ----------
     path : pathlib.Path
         .csv (comma, semicolon or tab; a first row that is no numbers is taken for names), .npy, .npz (with one array,
         or one called X) or .parquet (needs pandas with pyarrow).
+    drop : sequence of str
+        Columns to leave out, each by its name or by its index from 0. A .csv's first row that has text only in columns
+        given by their index, where the second row has text too, is taken for data, unless all else in it is its index.
 
     Returns
     -------
@@ -71,6 +61,7 @@ def read_data_file(path: Path) -> DataTable:
     ------
     InvalidArgument
         The file is not there, of another kind, broken, or holds something else than numbers; the message says where.
+        A column of `drop` is not there, or none is left.
     MissingDependency
         A .parquet file without pandas or its reader.
     """
@@ -79,47 +70,83 @@ def read_data_file(path: Path) -> DataTable:
         raise InvalidArgument(f"data: {path.name} is none of {', '.join(_READERS)}")
     if not path.is_file():
         raise InvalidArgument(f"data: no such file: {path}")
-    return reader(path)
+    return reader(path, drop)
 
 
-def _read_csv(path: Path) -> DataTable:
+def _kept(drop: Sequence[str], names: Sequence[str], width: int) -> list[int]:
+    """Indices of the columns that stay; a name comes before an index."""
+    left_out: set[int] = set()
+    indices = [str(index) for index in range(width)]
+    for column in drop:
+        if column in names:
+            left_out.update(index for index, name in enumerate(names) if name == column)
+        elif column in indices:
+            left_out.add(int(column))
+        else:
+            known = ", ".join(names) if names else f"0 to {width - 1}"
+            raise InvalidArgument(f"drop: no column {column!r}; there are {known}")
+    kept = [index for index in range(width) if index not in left_out]
+    if drop and not kept:
+        raise InvalidArgument("drop: no column is left")
+    return kept
+
+
+def _read_csv(path: Path, drop: Sequence[str]) -> DataTable:
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            return _parsed(path, stream)
+            return _parsed(path, stream, drop)
     except UnicodeDecodeError as error:
         raise InvalidArgument(f"data: {path.name} is no UTF-8 text: {error}") from error
     except csv.Error as error:
         raise InvalidArgument(f"data: {path.name}: {error}") from error
 
 
-def _parsed(path: Path, stream: Any) -> DataTable:
+def _parsed(path: Path, stream: Any, drop: Sequence[str]) -> DataTable:
     first_line = stream.readline()
     stream.seek(0)
     delimiter = max(_DELIMITERS, key=first_line.count)
     reader = csv.reader(stream, delimiter=delimiter, strict=True)
     # Blank lines, often the last one, are no rows.
     lines: Iterator[tuple[int, list[str]]] = ((reader.line_num, cells) for cells in reader if cells)
-    first = next(lines, None)
-    if first is None:
+    head = list(islice(lines, 2))
+    if not head:
         raise InvalidArgument(f"data: {path.name} is empty")
-    _, cells = first
-    names = tuple(cell.strip() for cell in cells) if any(_number(cell) is None for cell in cells) else ()
-    rows = [] if names else [_row(path, names, len(cells), *first)]
-    rows.extend(_row(path, names, len(cells), *line) for line in lines)
+    names = _names([cells for _, cells in head], drop)
+    width = len(head[0][1])
+    kept = _kept(drop, names, width)
+    rows = [_row(path, names, kept, width, *line) for line in chain(head[1:] if names else head, lines)]
     if not rows:
         raise InvalidArgument(f"data: {path.name} has names of columns and no rows")
-    return DataTable(np.array(rows, dtype=np.float64), names)
+    return DataTable(np.array(rows, dtype=np.float64), tuple(names[index] for index in kept) if names else ())
 
 
-def _row(path: Path, names: tuple[str, ...], width: int, line: int, cells: list[str]) -> list[float]:
+def _names(head: Sequence[Sequence[str]], drop: Sequence[str]) -> tuple[str, ...]:
+    """Take the first row for the columns' names, or find that it is data."""
+    first = [cell.strip() for cell in head[0]]
+    text = _columns_of_text(first)
+    indices = [str(index) for index in range(len(first))]
+    left_out = {int(column) for column in drop if column in indices}
+    named = any(column in first for column in drop if column not in indices)
+    numbered = all(first[index] == indices[index] for index in range(len(first)) if index not in left_out)
+    has_labels = not named and not numbered and text <= left_out and len(head) > 1 and text <= _columns_of_text(head[1])
+    return tuple(first) if text and not has_labels else ()
+
+
+def _columns_of_text(cells: Sequence[str]) -> set[int]:
+    return {index for index, cell in enumerate(cells) if _number(cell) is None}
+
+
+def _row(
+    path: Path, names: tuple[str, ...], kept: Sequence[int], width: int, line: int, cells: list[str]
+) -> list[float]:
     if len(cells) != width:
         raise InvalidArgument(f"data: {path.name}, line {line}: got {len(cells)} columns, expected {width}")
     row = []
-    for index, cell in enumerate(cells):
-        number = _number(cell)
+    for index in kept:
+        number = _number(cells[index])
         if number is None:
             where = f"{path.name}, line {line}, column {repr(names[index]) if names else index}"
-            raise InvalidArgument(f"data: {where}: got {cell[:40]!r}, expected a number")
+            raise InvalidArgument(f"data: {where}: got {cells[index][:40]!r}, expected a number")
         row.append(number)
     return row
 
@@ -135,17 +162,17 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_npy(path: Path) -> DataTable:
+def _read_npy(path: Path, drop: Sequence[str]) -> DataTable:
     with path.open("rb") as stream:
         try:
             # Not np.load, which would also take a zip or a pickle; a pickle could run code.
             array = np.lib.format.read_array(stream, allow_pickle=False)
         except (ValueError, EOFError) as error:
             raise InvalidArgument(f"data: {path.name} is no array of numbers: {error}") from error
-    return DataTable(_as_numbers(path, array), ())
+    return _from_array(path, array, drop)
 
 
-def _read_npz(path: Path) -> DataTable:
+def _read_npz(path: Path, drop: Sequence[str]) -> DataTable:
     try:
         # Opened here, since np.load leaves the file open where it is broken.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
@@ -156,10 +183,19 @@ def _read_npz(path: Path) -> DataTable:
         raise InvalidArgument(f"data: {path.name} is no .npz of numbers: {error}") from error
     if array is None:
         raise InvalidArgument(f"data: {path.name} holds {', '.join(names) or 'nothing'}; expected one array, or X")
-    return DataTable(_as_numbers(path, array), ())
+    return _from_array(path, array, drop)
 
 
-def _read_parquet(path: Path) -> DataTable:
+def _from_array(path: Path, array: Any, drop: Sequence[str]) -> DataTable:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+        raise InvalidArgument(f"data: {path.name} holds {getattr(array, 'dtype', 'bytes')}, expected numbers")
+    if drop and array.ndim != 2:
+        raise InvalidArgument(f"drop: {path.name} has no columns: its shape is {array.shape}")
+    values = np.asarray(array, dtype=np.float64)
+    return DataTable(values[:, _kept(drop, (), array.shape[1])] if drop else values, ())
+
+
+def _read_parquet(path: Path, drop: Sequence[str]) -> DataTable:
     try:
         import pandas as pd
 
@@ -168,19 +204,25 @@ def _read_parquet(path: Path) -> DataTable:
         raise MissingDependency("reading .parquet needs pandas and pyarrow: pip install pandas pyarrow") from error
     except (ValueError, OSError) as error:
         raise InvalidArgument(f"data: {path.name} is no .parquet file: {error}") from error
-    return DataTable(_as_numbers(path, frame.to_numpy()), tuple(str(name) for name in frame.columns))
+    names = tuple(str(name) for name in frame.columns)
+    kept = _kept(drop, names, len(names))
+    values = np.empty((len(frame), len(kept)))
+    for at, index in enumerate(kept):
+        values[:, at] = _column(path, names[index], frame.iloc[:, index])
+    return DataTable(values, tuple(names[index] for index in kept))
 
 
-def _as_numbers(path: Path, array: Any) -> NDArray[np.float64]:
-    if not isinstance(array, np.ndarray) or (array.dtype.kind not in "biuf" and array.dtype != object):
-        raise InvalidArgument(f"data: {path.name} holds {getattr(array, 'dtype', 'bytes')}, expected numbers")
+def _column(path: Path, name: str, column: pd.Series[Any]) -> NDArray[np.float64]:
+    # Dates would become nanoseconds. Of objects, which may be numbers of whatever kind, NumPy is to say.
+    if column.dtype.kind not in "biufO":
+        raise InvalidArgument(f"data: {path.name}, column {name!r}: got {column.dtype}, expected numbers")
     try:
-        return np.asarray(array, dtype=np.float64)
-    except (ValueError, TypeError) as error:
-        raise InvalidArgument(f"data: {path.name} holds something else than numbers: {error}") from error
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InvalidArgument(f"data: {path.name}, column {name!r}: expected numbers: {error}") from error
 
 
-_READERS: dict[str, Callable[[Path], DataTable]] = {
+_READERS: dict[str, Callable[[Path, Sequence[str]], DataTable]] = {
     ".csv": _read_csv,
     ".npy": _read_npy,
     ".npz": _read_npz,

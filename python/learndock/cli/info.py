@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from learndock.cli.arguments import AsJson, existing_dock
+from learndock.cli.arguments import AsJson, dock_to_read
 from learndock.cli.output import print_facts, print_json
 
 __all__ = ["info"]
@@ -16,12 +16,12 @@ __all__ = ["info"]
 
 def info(
     dock: Annotated[
-        Path | None, typer.Argument(metavar="[DOCK]", help="Folder of a dock; without it, the installation is shown.")
+        Path | None, typer.Argument(metavar="DOCK", help="Folder of a dock; without it, the installation is shown.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what this installation is, or what a dock holds."""
-    facts = _installation() if dock is None else _of_dock(existing_dock(dock))
+    facts = _installation() if dock is None else _of_dock(dock)
     if as_json:
         print_json(facts)
     else:
@@ -35,9 +35,7 @@ def _installation() -> dict[str, object]:
 
 
 def _of_dock(folder: Path) -> dict[str, object]:
-    from learndock.dock import Dock
-
-    with Dock(folder, readonly=True) as shelf:
+    with dock_to_read(folder) as shelf:
         spaces = [
             {"type": space.type, "input_shape": list(space.input_shape), "gamma": space.gamma, "usable": count}
             for space, count in shelf.spaces().items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -22,6 +22,7 @@ __all__ = [
     "message_line",
     "print_facts",
     "print_json",
+    "print_json_list",
     "print_line",
     "print_table",
     "progress_bar",
@@ -31,7 +32,17 @@ __all__ = [
 
 def print_json(value: object) -> None:
     """Print a value as JSON: one document, nothing else, no NaN or Infinity (they become null)."""
-    sys.stdout.write(json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(_json(value) + "\n")
+
+
+def print_json_list(values: Iterable[object]) -> None:
+    """Print a JSON list as `print_json` would, one value at a time: it does not have to fit in memory."""
+    opening = "["
+    for value in values:
+        # Line breaks between the lines alone: those in a text are escaped.
+        sys.stdout.write(f"{opening}\n  " + _json(value).replace("\n", "\n  "))
+        opening = ","
+    sys.stdout.write("[]\n" if opening == "[" else "\n]\n")
 
 
 def print_line(text: str) -> None:
@@ -95,6 +106,10 @@ def spinner(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(what):
         yield
+
+
+def _json(value: object) -> str:
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _in_words(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, existing_dock
+from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
 from learndock.cli.output import print_json, print_line, print_table
 
 __all__ = ["Rule", "search"]
@@ -42,13 +42,12 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search the dock. Options that filter may be repeated: any of their values will do."""
-    from learndock.dock import Dock
     from learndock.specification import load_spec
 
     asked = {"Data": data, "Task": task, "Library": library, "Scenario": scenario, "License": license}
     query = _query(semantic, {key: values for key, values in asked.items() if values})
     specification = load_spec(spec)
-    with Dock(existing_dock(dock), readonly=True) as shelf:
+    with dock_to_read(dock) as shelf:
         result = shelf.search(specification, k=k, semantic=query, rule=rule.value, mixture=mixture)
     if as_json:
         print_json(_facts(result))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from learndock.cli.arguments import AsJson
+from learndock.cli.arguments import AsJson, output_file
 from learndock.cli.output import print_json, print_line, spinner
 
 __all__ = ["spec"]
@@ -25,7 +25,10 @@ def spec(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Decides everything random.")] = 0,
     drop: Annotated[
         list[str] | None,
-        typer.Option("--drop", help="A column to leave out, such as the label, by name or index. May be repeated."),
+        typer.Option(
+            "--drop",
+            help="A column to leave out, such as the label, by name or index; it may hold text. May be repeated.",
+        ),
     ] = None,
     free_weights: Annotated[
         bool, typer.Option("--free-weights", help="Let weights be negative and their sum free.")
@@ -39,8 +42,9 @@ def spec(
     from learndock.cli.data_file import read_data_file
     from learndock.specification import RKMETableSpecification
 
+    output_file(output, overwrite=True)
     with spinner("Sketching the data"):
-        table = read_data_file(data).without(drop or [])
+        table = read_data_file(data, drop=drop or ())
         specification = RKMETableSpecification.fit(
             table,
             n_points=points,

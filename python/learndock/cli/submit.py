@@ -30,8 +30,12 @@ def submit(
     """
     from learndock.checker import Status
     from learndock.dock import Dock
+    from learndock.errors import InvalidArgument
     from learndock.specification import SemanticSpecification
 
+    # Before the dock is opened: a mistyped name of the zip must not leave an empty one.
+    if not archive.is_file():
+        raise InvalidArgument(f"zip: {archive} is a folder" if archive.is_dir() else f"zip: no such file: {archive}")
     specification = None if semantic is None else SemanticSpecification.load(semantic)
     with spinner("Checking the learnware"), Dock(dock) as shelf:
         report = shelf.submit(archive, specification)

@@ -86,14 +86,15 @@ class AveragingReuser:
         Raises
         ------
         LearnwareError
-            If a model fails, or the outputs of two learnwares do not fit together; the message names them.
+            If a model fails, an output is no array of finite numbers or text with one row per row of X, or the outputs
+            of two learnwares do not fit together; the message names them.
         """
         if self.mode == "vote_by_prob":
             best: npt.NDArray[Any] = self.predict_proba(X).argmax(axis=1)
             return best
         names, outputs, shares = self._outputs(X)
         if self.mode == "vote_by_label":
-            return _vote([_labels(output) for output in outputs], shares)
+            return _vote(names, [_labels(name, output) for name, output in zip(names, outputs, strict=True)], shares)
         return _weighted_mean(
             names, [_numbers(name, output) for name, output in zip(names, outputs, strict=True)], shares
         )
@@ -123,10 +124,11 @@ class AveragingReuser:
         asked = np.flatnonzero(self.weights)
         # Each waits for a process of its own, so threads serve.
         with ThreadPoolExecutor(max_workers=min(_CONCURRENT_MODELS, len(asked))) as pool:
-            answers = list(pool.map(lambda i: np.asarray(self.learnwares[i].predict(X)), asked))
+            predictions = list(pool.map(lambda i: self.learnwares[i].predict(X), asked))
         names = [f"learnwares[{i}]" for i in asked]
+        answers = [_checked(name, output) for name, output in zip(names, predictions, strict=True)]
         for name, answer in zip(names, answers, strict=True):
-            if answer.ndim == 0 or len(answer) != len(answers[0]):
+            if len(answer) != len(answers[0]):
                 raise LearnwareError(f"{name}: expected {len(answers[0])} predictions, got shape {answer.shape}")
         return names, answers, self.weights[asked]
 
@@ -146,17 +148,37 @@ def _shares(weights: Sequence[float] | None, count: int) -> npt.NDArray[np.float
     return shares
 
 
+def _checked(name: str, output: Any) -> npt.NDArray[Any]:
+    """Make an array of finite numbers or text, of shape (n,) or (n, D) with D > 0; of shape (n,) where D is 1."""
+    try:
+        array = np.asarray(output)
+        if array.dtype == object and array.size:
+            # Numbers and text side by side would all become text.
+            texts = {isinstance(value, str) for value in array.flat}
+            array = np.array(array.tolist()) if len(texts) == 1 else array
+    except ValueError as error:
+        raise LearnwareError(f"{name}: expected an array of predictions, got a ragged list ({error})") from None
+    if array.dtype.kind not in "biufU":
+        raise LearnwareError(f"{name}: expected numbers or text, got predictions of dtype {array.dtype}")
+    if array.ndim not in (1, 2) or array.shape[1:] == (0,):
+        raise LearnwareError(f"{name}: expected predictions of shape (n,) or (n, columns), got {array.shape}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = array[~np.isfinite(array)][0]
+        raise LearnwareError(f"{name}: expected finite numbers, got {bad} among its predictions")
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
 def _numbers(name: str, output: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    if output.dtype.kind not in "biuf":
+    if output.dtype.kind == "U":
         raise LearnwareError(f"{name}: expected numbers, got predictions of dtype {output.dtype}")
-    numbers = output.astype(np.float64)
-    return numbers[:, 0] if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
+    return output.astype(np.float64)
 
 
-def _labels(output: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _labels(name: str, output: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if output.ndim == 1:
         return output
-    return output[:, 0] if output.shape[1] == 1 else output.argmax(axis=1)
+    largest: npt.NDArray[Any] = _numbers(name, output).argmax(axis=1)
+    return largest
 
 
 def _probabilities(name: str, output: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
@@ -167,7 +189,8 @@ def _probabilities(name: str, output: npt.NDArray[Any]) -> npt.NDArray[np.float6
             'mode="vote_by_label" takes labels'
         )
     are_probabilities = (numbers >= 0).all() and np.allclose(numbers.sum(axis=1), 1, atol=1e-3)
-    shares = numbers if are_probabilities else np.exp(numbers - numbers.max(axis=1, keepdims=True))
+    with np.errstate(over="ignore"):  # a difference beyond float64 is -inf, and its share 0
+        shares = numbers if are_probabilities else np.exp(numbers - numbers.max(axis=1, keepdims=True))
     probabilities: npt.NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
     return probabilities
 
@@ -184,7 +207,14 @@ def _weighted_mean(
     return mean
 
 
-def _vote(labels: Sequence[npt.NDArray[Any]], shares: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
+def _vote(
+    names: Sequence[str], labels: Sequence[npt.NDArray[Any]], shares: npt.NDArray[np.float64]
+) -> npt.NDArray[Any]:
+    for name, own in zip(names, labels, strict=True):
+        # Together they would all become text, and "1" and 1 the same label.
+        if (own.dtype.kind == "U") != (labels[0].dtype.kind == "U"):
+            kinds = ["text" if array.dtype.kind == "U" else "numbers" for array in (labels[0], own)]
+            raise LearnwareError(f"{name}: expected labels that are {kinds[0]} as {names[0]}'s, got {kinds[1]}")
     classes, indices = np.unique(np.stack(labels), return_inverse=True)
     indices = indices.reshape(len(labels), -1)
     votes = np.zeros((indices.shape[1], len(classes)))
