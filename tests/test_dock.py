@@ -208,6 +208,9 @@ def bad_batches():
         "beyond float32": ([points[0], points[1] * 1e39, points[2]], weights, 0.1),
         "a number": (3, 4, 0.1),
         "objects": ([[["a"]]], [[1.0]], 0.1),
+        "ragged": ([[[1.0], [1.0, 2.0]]], [[0.5, 0.5]], 0.1),
+        "a mapping": ({"a": 1}, {"a": 1}, 0.1),
+        "a set": (points, {0.5, 1.0, 2.0}, 0.1),
     }
 
 

@@ -292,7 +292,10 @@ def _chunks(points: Any, weights: Any) -> Iterator[slice]:
         return
     start = size = 0
     for i in range(count):
-        bytes_of = 4 * int(np.prod(np.shape(points[i])))
+        try:
+            bytes_of = 4 * int(np.prod(np.shape(points[i])))
+        except (ValueError, KeyError, TypeError):
+            raise InvalidArgument(f"points[{i}]: expected an array of shape (K, d)") from None
         if i > start and size + bytes_of > _LARGEST_SEGMENT_BYTES:
             yield slice(start, i)
             start, size = i, 0
