@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 import zipfile
@@ -9,6 +10,8 @@ import zipfile
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from leaks import nothing_left
 from learndock import RKMETableSpecification, SemanticSpecification
@@ -96,6 +99,7 @@ def test_a_good_learnware_is_usable_and_every_check_is_named(build):
             "output_length",
             "output_type",
             "output_shape",
+            "output_values",
             "labels",
         ],
         "passed",
@@ -122,7 +126,7 @@ def test_results_can_not_be_changed():
         ("def predict(self, X): return X[:, 0] > 0", "((3,), (1,))", semantic()),
         ("def predict(self, X): return np.full((len(X), 1), 3.0)", "((3,), (1,))", semantic()),
         ("def predict(self, X): return np.zeros((len(X), 4))", "((3,), (4,))", semantic()),
-        ("def predict(self, X): return np.log(np.zeros((len(X), 4)))", "([3], [4])", semantic()),
+        ("def predict(self, X): return np.log(np.full((len(X), 4), 0.1))", "([3], [4])", semantic()),
         ("def predict(self, X): return X[:, 0]", "((3,), (1,))", semantic("Regression", outputs=1)),
         ("def predict(self, X): return X[:, :2]", "((3,), (2,))", semantic("Regression", outputs=2)),
         ("def predict(self, X): return X @ X.T", "((3,), (10,))", semantic("Feature Extraction", outputs=None)),
@@ -143,9 +147,32 @@ def test_models_that_predict_as_they_say_are_usable(build, body, shapes, semanti
         ("def predict(self, X): return ['0'] * len(X)", None, semantic(), {"output_type": "dtype <U1"}),
         ("def predict(self, X): return [object()] * len(X)", None, semantic(), {"prediction": "dtype object"}),
         ("def predict(self, X): raise ValueError('no')", None, semantic(), {"prediction": "ValueError: no"}),
-        ("def predict(self, X): return [4] * len(X)", None, semantic(), {"labels": "label 4 is outside 0 to 3"}),
-        ("def predict(self, X): return [-1] * len(X)", None, semantic(), {"labels": "label -1 is outside 0 to 3"}),
-        ("def predict(self, X): return X[:, 0] * np.nan", None, semantic(), {"labels": "label nan is outside"}),
+        (
+            "def predict(self, X): return [4] * len(X)",
+            None,
+            semantic(),
+            {"labels": "label 4 is none of the integers 0 to 3"},
+        ),
+        ("def predict(self, X): return [-1] * len(X)", None, semantic(), {"labels": "label -1 is none of the"}),
+        (
+            "def predict(self, X): return X[:, 0] * np.nan",
+            None,
+            semantic(),
+            {"labels": "label nan is none", "output_values": "NaN or infinity"},
+        ),
+        ("def predict(self, X): return [2.5] * len(X)", None, semantic(), {"labels": "label 2.5 is none"}),
+        (
+            "def predict(self, X): return np.full((len(X), 4), np.nan)",
+            "((3,), (4,))",
+            semantic(),
+            {"output_values": "NaN"},
+        ),
+        (
+            "def predict(self, X): return X[:, 0] / 0",
+            "((3,), (1,))",
+            semantic("Regression", outputs=1),
+            {"output_values": "NaN or infinity"},
+        ),
         (
             "def predict(self, X): return X",
             "((3,), (3,))",
@@ -238,6 +265,19 @@ def test_the_time_limit_is_for_start_and_prediction_together(build):
     assert "took too long in predict" in details(report)["prediction"]
 
 
+def test_a_model_that_nests_directories_in_its_own_folder_is_checked_and_removed(build):
+    body = """
+    def predict(self, X):
+        os.chdir(os.path.dirname(__file__))
+        for _ in range(3000):
+            os.mkdir("d"); os.chdir("d")
+        return [0] * len(X)
+    """
+    report = check_learnware(build(body), semantic(), limits=LIMITS)
+    assert report.status == Status.USABLE, report
+    report.learnware.close()
+
+
 def test_the_inputs_are_the_same_every_time(build):
     body = "def predict(self, X): raise ValueError(float(X.sum()))"
     path = build(body)
@@ -303,6 +343,224 @@ def test_a_learnware_without_a_statistical_specification_is_invalid(build):
     assert details(report)["specification"] == "there is no statistical specification"
     # The model is checked all the same.
     assert details(report)["prediction"] == "passed"
+
+
+@pytest.mark.parametrize("shape", ["(10 ** 12,)", "(2 ** 62, 2 ** 62)", "(3 * 10 ** 8,)", "(10 ** 4000,) * 8", "(3,)"])
+@pytest.mark.parametrize("semantics", [semantic(), semantic(data="Image", input=None)], ids=["table", "image"])
+def test_the_models_word_for_its_shape_takes_no_memory_of_the_host(build, shape, semantics):
+    path = build("def predict(self, X): return [0] * len(X)", specification=None, shapes=f"({shape}, (1,))")
+    report = check_learnware(path, semantics, limits=LIMITS)
+    assert report.status == Status.INVALID
+    assert details(report).get("prediction", "passed") == "passed"
+    assert ("prediction" in details(report)) == (semantics.data == "Table")
+    assert len(report.checks[-1].message) < 1000
+
+
+def test_rows_too_wide_to_try_are_a_fault(build):
+    columns = 2**20
+    path = build(
+        specification=RKMETableSpecification(np.zeros((1, columns)), [1.0], gamma=0.1), shapes=f"(({columns},), (1,))"
+    )
+    report = check_learnware(path, semantic(columns=columns), limits=LIMITS)
+    assert report.status == Status.INVALID
+    assert "10 rows of shape (1048576,) take 83886080 bytes, at most 67108864" in details(report)["prediction"]
+
+
+def test_a_specification_of_too_many_points_is_a_fault(build):
+    count = 200_000
+    specification = RKMETableSpecification(np.zeros((count, 3)), np.full(count, 1 / count), gamma=0.1)
+    report = check_learnware(build(specification=specification), semantic(), limits=LIMITS)
+    assert report.status == Status.INVALID
+    assert "200000 points, at most" in details(report)["self_distance"]
+
+
+def test_the_specifications_file_has_a_limit_of_its_own(build):
+    limits = ArchiveLimits(specification_bytes=50)
+    report = check_learnware(build(), semantic(), archive_limits=limits)
+    assert report.status == Status.INVALID
+    assert report.checks[0].message.startswith("stat.json: expected at most 50 bytes")
+    assert ArchiveLimits().specification_bytes == 64 * 2**20
+
+
+@pytest.mark.parametrize("count", [2**63, 10**400, -1, 1.5, True, "3"])
+def test_a_number_of_rows_that_makes_no_sense_is_a_report(build, count):
+    fields = {"z": [[1, 2, 3]], "beta": [1], "gamma": 0.1, "num_points": count, "type": "RKMETableSpecification"}
+    report = check_learnware(build(stat__json=json.dumps(fields)), semantic())
+    assert report.status == Status.INVALID
+    assert report.checks[0].message.startswith("stat.json: num_points")
+
+
+# Pieces of what a stranger may write, put together at random: whatever comes out, it is a report.
+PIECES = {
+    "requirements.txt": [
+        *(
+            "numpy",
+            "no-such",
+            "==",
+            "~=",
+            "===",
+            "<",
+            ">=",
+            "1",
+            "1.*",
+            "abc",
+            "9" * 5000,
+            ";",
+            "python_version",
+            "extra",
+        ),
+        *(
+            "'abc'",
+            '"3"',
+            "(",
+            ")",
+            "(" * 900,
+            " and ",
+            " in ",
+            ",",
+            "[",
+            "]",
+            "@",
+            "://",
+            "\\\n",
+            "\n",
+            "\x00",
+            "\u2028",
+        ),
+    ],
+    "environment.yaml": [
+        *(
+            "dependencies:\n",
+            "- ",
+            "- pip:\n  ",
+            "numpy",
+            "=",
+            "==",
+            "1.0",
+            "::",
+            "[",
+            "]",
+            "\n",
+            " ",
+            "~",
+            "<",
+            "*",
+            "0x",
+        ),
+    ],
+    "learnware.yaml": [
+        *("model", "class_name", "module_path", "kwargs", "name", "id", "stat_specifications", "file_name", "Model"),
+        *(": ", "\n", "- ", "  ", "{", "}", "[", "]", ",", "0x" + "f" * 5000, "9" * 5000, "1e999", ".nan", '"\\uD800"'),
+        *(
+            '"\\udc80.py"',
+            "stat.json",
+            "2020-99-99",
+            "!!set",
+            "!!omap",
+            "!!binary",
+            "&a",
+            "*a",
+            "? ",
+            "~",
+            "1:" * 3000 + "1",
+        ),
+    ],
+    "stat.json": [
+        *(
+            '"z"',
+            '"beta"',
+            '"gamma"',
+            '"num_points"',
+            '"fit_mmd2"',
+            '"type"',
+            '"RKMETableSpecification"',
+            ":",
+            ",",
+            "{",
+        ),
+        *(
+            "}",
+            "[",
+            "]",
+            "[[1, 2, 3]]",
+            "[1]",
+            "1",
+            "-1",
+            "1e999",
+            "9" * 400,
+            "9" * 5000,
+            "NaN",
+            "null",
+            "true",
+            '"\\ud800"',
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+def test_whatever_strangers_write_is_a_report(tmp_path_factory, name, data):
+    folder = tmp_path_factory.mktemp("fuzzed")
+    write_model(folder, "predict = None")
+    SPECIFICATION.save(folder / "stat.json")
+    (folder / "learnware.yaml").write_text("stat_specifications: [{file_name: stat.json}]")
+    text = "".join(data.draw(st.lists(st.sampled_from(PIECES[name]), max_size=12)))
+    (folder / name).write_text(text)
+    report = check_learnware(folder, semantic(), limits=LIMITS)
+    assert all(len(check.message) < 10_000 for check in report.checks)
+    repr(report)
+    if report.learnware is not None:
+        report.learnware.close()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**4000) | st.floats() | st.text(st.characters(), max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(data=st.data())
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
+def test_whatever_values_json_files_hold_is_a_report(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("fuzzed")
+    write_model(folder, "predict = None")
+    SPECIFICATION.save(folder / "stat.json")
+    (folder / "learnware.yaml").write_text("stat_specifications: [{file_name: stat.json}]")
+    semantic().save(folder / "semantic_specification.json")
+    file = folder / data.draw(st.sampled_from(["stat.json", "semantic_specification.json"]))
+    fields = json.loads(file.read_text())
+    for key in data.draw(st.lists(st.sampled_from(sorted(fields)), min_size=1, max_size=2)):
+        place, where = fields, key
+        if isinstance(fields[key], dict) and fields[key] and data.draw(st.booleans()):
+            place, where = fields[key], data.draw(st.sampled_from(sorted(fields[key])))
+        place[where] = data.draw(VALUES)
+    file.write_text(json.dumps(fields))
+    report = check_learnware(folder, limits=LIMITS)
+    repr(report)
+    if report.learnware is not None:
+        report.learnware.close()
+
+
+def test_a_message_that_quotes_a_stranger_is_bounded(build):
+    fields = {"z": [[1, 2, 3]], "beta": [1], "gamma": 0.1, "num_points": "x" * 10**6}
+    report = check_learnware(build(stat__json=json.dumps(fields)), semantic())
+    assert report.status == Status.INVALID
+    assert len(report.checks[0].message) <= 4000
+
+
+def test_messages_name_files_as_the_zip_does_and_no_folder_of_ours(build, tmp_path):
+    report = check_learnware(build(stat__json="{"), semantic())
+    assert report.checks[0].message.startswith("stat.json: ")
+    report = check_learnware(build(semantic_specification__json="{"))
+    assert "semantic_specification.json" in report.checks[0].message
+    assert "learndock-learnware-" not in report.checks[0].message
+    (tmp_path / "no.zip").write_bytes(b"no zip")
+    report = check_learnware(tmp_path / "no.zip", semantic())
+    assert report.checks[0].message.startswith("no.zip can't be opened as a zip")
+    assert str(tmp_path) not in report.checks[0].message
 
 
 def test_missing_requirements_are_nonusable_and_the_model_is_not_started(build, tmp_path):

@@ -22,7 +22,7 @@ from learndock.errors import (
     SemanticError,
     SpecificationFileError,
 )
-from learndock.learnware import LearnwareDescription, SpecificationEntry, missing_requirements, read_requirements
+from learndock.learnware import LearnwareDescription, SpecificationEntry
 from learndock.runtime import ModelDescription, ModelLimits
 from model_folders import write_model
 
@@ -298,6 +298,9 @@ MERGES = "a: &a {k: 1}\n" + "".join(
         ("stat_specifications: [{file_name: 3}]", "expected a file name"),
         ("stat_specifications: [{}]", r"\[0\].file_name: expected a file name"),
         ("stat_specifications: [{file_name: stat.json}, {file_name: stat.json}]", "a second RKMETableSpecification"),
+        ("name: 0x" + "f" * 5000, "an integer of 20000 bits"),
+        ("id: " + "1:" * 100_000 + "1", "can't be read|an integer of"),
+        ('stat_specifications: [{file_name: "\\uD800"}]', "no file '"),
         ("semantic_specification: x", "semantic_specification: expected a mapping"),
         ("semantic_specification: {file_name: missing.json}", "no file 'missing.json'"),
     ],
@@ -328,90 +331,6 @@ def test_what_macos_leaves_beside_the_top_folder_does_not_count(folder, tmp_path
         archive.writestr(".DS_Store", b"")
     with Learnware.open(path) as learnware:
         assert learnware.folder.name == "top"
-
-
-# Requirements.
-
-
-def test_requirements_are_read_without_comments_and_options(folder):
-    text = """\
-    \ufeff# made by hand
-    --extra-index-url https://example.org
-    -i https://example.org
-    numpy==2.0.1  # exact
-    scikit-learn >= 1.5 ; \\
-        python_version >= "3.8"
-    torch==2.4 --hash=sha256:abc
-    -r other.txt
-
-    a @ https://example.org/a#b.whl
-    """
-    (folder / "requirements.txt").write_text(textwrap.dedent(text))
-    assert [line.split()[0] for line in read_requirements(folder)] == [
-        "numpy==2.0.1",
-        "scikit-learn",
-        "torch==2.4",
-        "-r",
-        "a",
-    ]
-
-
-def test_conda_environments_are_read_in_pips_spelling(folder):
-    dependencies = [
-        "python=3.8.1",
-        "conda-forge::numpy=1.24.0=py38",
-        "pytorch",
-        "libgcc-ng=12",
-        "pandas=2",
-        {"pip": ["joblib==1.2"]},
-        "scipy>=1",
-    ]
-    (folder / "environment.yaml").write_text(yaml.safe_dump({"name": "x", "dependencies": dependencies}))
-    assert read_requirements(folder) == ("numpy==1.24.0", "torch", "pandas==2", "joblib==1.2", "scipy>=1")
-    (folder / "requirements.txt").write_text("numpy")
-    assert read_requirements(folder) == ("numpy",)
-
-
-@pytest.mark.parametrize(("name", "content"), [("requirements.txt", b"\xff\xfe\x00"), ("environment.yaml", b"a: [")])
-def test_requirements_that_can_not_be_read_are_an_error(folder, name, content):
-    (folder / name).write_bytes(content)
-    with pytest.raises(LearnwareError, match=name):
-        Learnware.open(folder)
-
-
-def test_requirements_that_are_here_are_not_missing():
-    major = np.__version__.partition(".")[0]
-    here = [
-        "numpy",
-        "NumPy>=1.0",
-        f"numpy=={np.__version__}",
-        f"numpy=={major}.0.0",
-        f"numpy=={major}.*",
-        f"numpy>={major},<{int(major) + 1}",
-        "learnware==0.3.2",
-        "Learnware",
-        'no-such-distribution==1; python_version < "3"',
-    ]
-    assert missing_requirements(here) == ()
-
-
-@pytest.mark.parametrize(
-    ("requirement", "reason"),
-    [
-        ("no-such-distribution", "not installed"),
-        ("numpy==1.24.4", "is installed"),
-        ("numpy<1", "is installed"),
-        ("numpy==1.*", "is installed"),
-        ("numpy!=" + np.__version__, "is installed"),
-        ("-r other.txt", "no requirement"),
-        ("https://example.org/numpy.whl", "no requirement"),
-        ("what is this", "no requirement"),
-    ],
-)
-def test_requirements_that_are_not_here_are_missing_with_the_reason(requirement, reason):
-    (missing,) = missing_requirements([requirement])
-    assert missing.startswith(requirement)
-    assert reason in missing
 
 
 def test_a_learnware_of_the_reference_opens_as_its_templates_write_it(tmp_path):

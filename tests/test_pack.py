@@ -24,7 +24,7 @@ from leaks import nothing_left
 from learndock import Learnware, RKMETableSpecification, SemanticSpecification, runtime
 from learndock.checker import Status, check_learnware
 from learndock.errors import InvalidArgument, LearnwareError
-from learndock.learnware import extract, missing_requirements, package
+from learndock.learnware import extract, load_model_file, missing_requirements, package
 from learndock.learnware._class_columns import class_columns
 
 X, LABELS = make_classification(
@@ -292,3 +292,26 @@ def test_a_zip_has_the_mode_of_any_new_file(tmp_path):
     (tmp_path / "other").touch()
     path = packed(tmp_path, LogisticRegression().fit(X, LABELS))
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+@pytest.mark.parametrize("name", ["model.skops", "model.joblib", "model.PKL"])
+def test_a_file_with_a_model_is_loaded_by_its_name(tmp_path, name):
+    import joblib
+    import skops.io
+
+    model = HistGradientBoostingClassifier(max_iter=3).fit(X, LABELS)
+    (skops.io if name.endswith(".skops") else joblib).dump(model, tmp_path / name)
+    np.testing.assert_array_equal(load_model_file(tmp_path / name).predict(NEW), model.predict(NEW))
+
+
+def test_a_file_that_holds_no_model_is_an_error_that_names_it(tmp_path):
+    for name, error in [
+        ("a.txt", InvalidArgument),
+        ("missing.pkl", InvalidArgument),
+        ("a.skops", LearnwareError),
+        ("a.pkl", LearnwareError),
+    ]:
+        if name != "missing.pkl":
+            (tmp_path / name).write_bytes(b"nothing")
+        with pytest.raises(error, match=name):
+            load_model_file(tmp_path / name)

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckReport", "check_learnware"]
 
+# An error may quote what a stranger has written.
+_LONGEST_MESSAGE = 4000
+
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
@@ -83,7 +86,8 @@ def check_learnware(
     try:
         learnware = Learnware.open(path, semantic=semantic, limits=limits, archive_limits=archive_limits)
     except LearndockError as error:
-        result = CheckResult("archive", Status.INVALID, str(error), {"error": type(error).__name__})
+        message = f"{error!s:.{_LONGEST_MESSAGE}}"
+        result = CheckResult("archive", Status.INVALID, message, {"error": type(error).__name__})
         return CheckReport(Status.INVALID, (result,))
     try:
         if learnware.semantic is None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RequirementsChecker"]
 
+_NAMED = 10
+
 
 class RequirementsChecker:
     """Compares what a learnware requires with what is installed; it starts nothing."""
@@ -31,6 +33,8 @@ class RequirementsChecker:
         missing = missing_requirements(learnware.requirements)
         details = {"requirements": learnware.requirements, "missing": missing}
         if missing:
-            message = f"not here: {', '.join(missing)}"
+            message = f"not here: {', '.join(missing[:_NAMED])}"
+            if len(missing) > _NAMED:
+                message += f" and {len(missing) - _NAMED} more"
             return CheckResult("requirements", Status.NONUSABLE, message, details)
         return CheckResult("requirements", Status.USABLE, "all requirements are installed", details)

@@ -24,6 +24,9 @@ __all__ = ["StatisticalChecker"]
 _PASSED = "passed"
 _ROWS = 10
 _SEED = 0
+_LARGEST_INPUT = 64 * 2**20
+# Pairs of points, times columns and what a pair costs beside them: some ten seconds of two cores.
+_MOST_WORK, _PAIR_COLUMNS = 10**12, 50
 # For these the shape and type of predictions are fixed.
 _NUMERIC_TASKS = ("Classification", "Regression", "Feature Extraction")
 
@@ -33,10 +36,11 @@ class StatisticalChecker:
 
     The checks, by their names in `CheckResult.details`: ``specification`` (there is a statistical one),
     ``self_distance`` (its distance to itself is finite), ``instantiation``, ``input_shape`` (the model's, against
-    the semantic and the statistical specification), ``prediction`` (of 10 random rows), ``output_length``,
-    ``output_type``, ``output_shape`` (against the model's), ``labels`` (of a classification: in range, or one number
-    for each class), ``output_dimension`` (of a regression). A check whose ground is missing is not there: without
-    predictions nothing is said of their shape.
+    the semantic and the statistical specification), ``prediction`` (of 10 random rows, of the shape that the
+    specifications say), ``output_length``, ``output_type``, ``output_shape`` (against the model's), ``output_values``
+    (no NaN, no infinity), ``labels`` (of a classification: in range, or one number for each class),
+    ``output_dimension`` (of a regression). A check whose ground is missing is not there: without predictions nothing
+    is said of their shape.
 
     Parameters
     ----------
@@ -81,9 +85,13 @@ class StatisticalChecker:
             except ModelError as error:
                 return {"instantiation": str(error)}
             found = {"instantiation": _PASSED, "input_shape": _input_fault(info, learnware)}
-            shape = learnware.specification.input_shape if learnware.specification is not None else info.input_shape
+            shape = _row_shape(learnware)
             if shape is None:
                 return found
+            size = math.prod(shape) * _ROWS * np.dtype(np.float64).itemsize
+            if size > _LARGEST_INPUT:
+                fault = f"{_ROWS} rows of shape {shape} take {size} bytes, at most {_LARGEST_INPUT} are tried"
+                return found | {"prediction": fault}
             rows = np.random.default_rng(_SEED).standard_normal((_ROWS, *shape))
             try:
                 outputs = process.call("predict", rows, seconds=max(0.0, deadline - time.monotonic()))
@@ -98,9 +106,25 @@ def _check_specification(learnware: Learnware) -> dict[str, str]:
     specification = learnware.specification
     if specification is None:
         return {"specification": "there is no statistical specification"}
-    distance = specification.mmd2(specification)
+    count, columns = specification.points.shape
+    if count**2 * (columns + _PAIR_COLUMNS) > _MOST_WORK:
+        most = math.isqrt(_MOST_WORK // (columns + _PAIR_COLUMNS))
+        fault = f"the specification has {count} points, at most {most} of {columns} columns are compared"
+        return {"specification": _PASSED, "self_distance": fault}
+    inner = specification.inner(specification)
+    distance = inner - 2 * inner + inner
     finite = _PASSED if math.isfinite(distance) else f"the distance to itself is {distance}, expected a finite number"
     return {"specification": _PASSED, "self_distance": finite}
+
+
+def _row_shape(learnware: Learnware) -> tuple[int, ...] | None:
+    """Shape of the rows to try, by the specifications: the model's own word could be any size."""
+    if learnware.specification is not None:
+        return learnware.specification.input_shape
+    semantic = learnware.semantic
+    if semantic is not None and semantic.data == "Table" and semantic.input_dimension is not None:
+        return (semantic.input_dimension,)
+    return None
 
 
 def _input_fault(info: ModelInfo, learnware: Learnware) -> str:
@@ -134,8 +158,8 @@ def _check_outputs(
     columns = outputs[:, np.newaxis] if outputs.ndim == 1 else outputs
     found["output_shape"] = _output_fault(columns.shape[1:], info)
     dimension = semantic.output_dimension if semantic is not None else None
-    if outputs.dtype.kind == "f" and not np.isfinite(outputs).all():
-        found["output_values"] = "predict returned NaN or infinity"
+    finite = outputs.dtype.kind != "f" or bool(np.isfinite(outputs).all())
+    found["output_values"] = _PASSED if finite else "predict returned NaN or infinity"
     if task == "Classification":
         found["labels"] = _label_fault(columns, dimension)
     elif task == "Regression":

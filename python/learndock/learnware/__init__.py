@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learndock.learnware._model_file import load_model_file
 from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, SpecificationEntry
 from learndock.learnware.learnware import Learnware
@@ -14,6 +15,7 @@ __all__ = [
     "LearnwareDescription",
     "SpecificationEntry",
     "extract",
+    "load_model_file",
     "missing_requirements",
     "pack",
     "read_requirements",

@@ -7,11 +7,14 @@ import pickle
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from learndock.errors import InvalidArgument
+from learndock.errors import InvalidArgument, LearnwareError
 
-__all__ = ["write_model"]
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["load_model_file", "write_model"]
 
 # What skops does not know of these by itself, it may build nevertheless.
 _TRUSTED_PACKAGES = ("sklearn", "numpy", "scipy")
@@ -50,6 +53,59 @@ def write_model(model: Any, folder: Path) -> tuple[str, list[str], tuple[str, ..
     return "model.joblib", [], tuple(sorted({*distributions, "numpy", "scikit-learn", "joblib"}))
 
 
+def load_model_file(path: str | PathLike[str]) -> Any:
+    """Load a fitted model from a file of the caller's own: .skops, or .joblib / .pkl.
+
+    The latter two are pickles: loading one runs whatever code is in it. Of a .skops file, types of other packages than
+    scikit-learn, NumPy and SciPy are not built.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    object
+        The model.
+
+    Raises
+    ------
+    InvalidArgument
+        There is no such file, or its name has none of these endings.
+    LearnwareError
+        It can't be loaded.
+    """
+    file = Path(path)
+    loaders = {".skops": _load_data, ".joblib": _load_pickle, ".pkl": _load_pickle}
+    loader = loaders.get(file.suffix.lower())
+    if loader is None:
+        raise InvalidArgument(f"model: expected a file of {', '.join(loaders)}, got {file.name}")
+    if not file.is_file():
+        raise InvalidArgument(f"model: no such file: {file}")
+    try:
+        return loader(file)
+    # A pickle may raise whatever it likes, and the exceptions of skops have no root.
+    except Exception as error:
+        raise LearnwareError(f"can't load the model in {file}: {type(error).__name__}: {error}") from error
+
+
+def _load_pickle(file: Path) -> Any:
+    import joblib
+
+    return joblib.load(file)
+
+
+def _load_data(file: Path) -> Any:
+    from skops.io import get_untrusted_types, load
+
+    # Those that stay untrusted are named by `load`, which refuses them.
+    return load(file, trusted=[name for name in get_untrusted_types(file=file) if _is_trusted(name)])
+
+
+def _is_trusted(type_name: str) -> bool:
+    return type_name.partition(".")[0] in _TRUSTED_PACKAGES
+
+
 def _write_data(model: Any, file: Path) -> list[str] | None:
     """Write a file that holds data only, and return the types to be trusted; None, and no file, where that fails."""
     from skops.io import dump, get_untrusted_types, load
@@ -57,7 +113,7 @@ def _write_data(model: Any, file: Path) -> list[str] | None:
     try:
         dump(model, file)
         trusted = sorted(get_untrusted_types(file=file))
-        if all(name.partition(".")[0] in _TRUSTED_PACKAGES for name in trusted):
+        if all(map(_is_trusted, trusted)):
             # What is written but can't be read is found here.
             load(file, trusted=trusted)
             return trusted

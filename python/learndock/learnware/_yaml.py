@@ -12,6 +12,8 @@ __all__ = ["load_yaml"]
 # PyYAML reads some 100 KiB a second.
 _LARGEST_FILE = 256 * 1024
 _LARGEST_CONTENT = 2**20
+# Python does not print integers of thousands of digits, so no message could show them.
+_LONGEST_INTEGER = 1024
 
 
 def load_yaml(file: Path) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def load_yaml(file: Path) -> dict[str, Any]:
         raise LearnwareError(f"{file.name} is missing") from None
     # PyYAML lets exceptions of many kinds out of malformed scalars, RecursionError out of deep nesting.
     except Exception as error:
-        raise LearnwareError(f"{file.name} can't be read: {error}") from error
+        raise LearnwareError(f"{file.name} can't be read: {error!s:.500}") from error
     if not isinstance(content, dict):
         raise LearnwareError(f"{file.name}: expected a mapping, got {type(content).__name__}")
     _check_size(content, file.name)
@@ -57,6 +59,8 @@ def _check_size(content: object, file_name: str) -> None:
     while waiting:
         item = waiting.pop()
         size += 1 + (len(item) if isinstance(item, str | bytes) else 0)
+        if isinstance(item, int) and item.bit_length() > _LONGEST_INTEGER:
+            raise LearnwareError(f"{file_name}: an integer of {item.bit_length()} bits")
         if size > _LARGEST_CONTENT:
             raise LearnwareError(f"{file_name}: more than {_LARGEST_CONTENT} characters with its aliases written out")
         if isinstance(item, dict):

@@ -39,7 +39,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveLimits:
-    """How large a zip may become when it is opened.
+    """How large a learnware may be when it is opened: a zip, and for `specification_bytes` also a folder.
 
     Attributes
     ----------
@@ -47,6 +47,8 @@ class ArchiveLimits:
         Number of entries, folders included.
     file_bytes, total_bytes : int
         Size of one file, and of all together.
+    specification_bytes : int
+        Size of the statistical specification's file; read, it takes a multiple of that in memory.
     ratio : int
         Size over compressed size, of a file of more than 16 MiB and of the whole. Real models compress up to
         tenfold, deflated zeros a thousandfold.
@@ -55,6 +57,7 @@ class ArchiveLimits:
     files: int = 10_000
     file_bytes: int = 4 * 2**30
     total_bytes: int = 8 * 2**30
+    specification_bytes: int = 64 * 2**20
     ratio: int = 200
 
     def __post_init__(self) -> None:

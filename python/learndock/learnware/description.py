@@ -192,7 +192,8 @@ def _file(root: Path, key: str, name: object) -> str:
         raise LearnwareError(f"{_FILE}: {key}: expected a file inside the folder, got {name!r}")
     try:
         file = (root / path).resolve(strict=True)
-    except (OSError, RuntimeError):
+    # ValueError: a name that can't be encoded.
+    except (OSError, RuntimeError, ValueError):
         raise LearnwareError(f"{_FILE}: {key}: no file {name!r} in the folder") from None
     if not file.is_relative_to(root.resolve()) or not file.is_file():
         raise LearnwareError(f"{_FILE}: {key}: expected a file inside the folder, got {name!r}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learndock._validation import as_array
-from learndock.errors import InvalidArgument, ModelError
+from learndock.errors import InvalidArgument, ModelError, SpecificationFileError
 from learndock.learnware._running import RunningModel
 from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, find_root
@@ -16,7 +16,7 @@ from learndock.learnware.requirements import read_requirements
 from learndock.runtime.scratch import private_folder, remove_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from os import PathLike
     from types import TracebackType
 
@@ -93,7 +93,7 @@ class Learnware:
         limits : ModelLimits, optional
             What the model's process may use.
         archive_limits : ArchiveLimits, optional
-            How large the zip's contents may be.
+            How large the zip's contents, or the specification's file in a folder, may be.
 
         Returns
         -------
@@ -120,7 +120,8 @@ class Learnware:
                 undo.callback(remove_folder, owned)
                 extract(source, owned, limits=archive_limits)
             learnware = cls.__new__(cls)
-            learnware._read(source, find_root(owned or source), semantic, id)
+            root = find_root(owned or source)
+            learnware._read(source, root, semantic, id, archive_limits or ArchiveLimits())
             learnware._running = RunningModel(learnware.folder, learnware.description.model, limits, owned)
             learnware._end = weakref.finalize(learnware, learnware._running.close)
             undo.pop_all()
@@ -196,7 +197,12 @@ class Learnware:
         return f"Learnware({name or self.path.name!r}, {self.specification}, {self.semantic})"
 
     def _read(
-        self, source: Path, root: Path, semantic: SemanticSpecification | Mapping[str, Any] | None, id: str | None
+        self,
+        source: Path,
+        root: Path,
+        semantic: SemanticSpecification | Mapping[str, Any] | None,
+        id: str | None,
+        limits: ArchiveLimits,
     ) -> None:
         from learndock.specification import SemanticSpecification, load_spec
 
@@ -204,11 +210,23 @@ class Learnware:
         self.description = LearnwareDescription.read(root)
         self.id = self.description.id if id is None else id
         self.specification = None
-        for entry in self.description.specifications:
-            self.specification = load_spec(root / entry.file_name)
+        # One of each class, and there is one class.
+        for entry in self.description.specifications[:1]:
+            with _naming_within(root):
+                self.specification = load_spec(root / entry.file_name, max_bytes=limits.specification_bytes)
         if semantic is None and self.description.semantic_file is not None:
-            semantic = SemanticSpecification.load(root / self.description.semantic_file)
+            with _naming_within(root):
+                semantic = SemanticSpecification.load(root / self.description.semantic_file)
         elif semantic is not None and not isinstance(semantic, SemanticSpecification):
             semantic = SemanticSpecification.from_dict(semantic)
         self.semantic = semantic
         self.requirements = read_requirements(root)
+
+
+@contextlib.contextmanager
+def _naming_within(root: Path) -> Iterator[None]:
+    """Name files in errors as the learnware does: where a zip is unpacked means nothing to its owner."""
+    try:
+        yield
+    except SpecificationFileError as error:
+        raise SpecificationFileError(str(error).replace(f"{root}/", "")) from None

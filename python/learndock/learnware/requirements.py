@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["missing_requirements", "read_requirements"]
 
 _LARGEST_FILE = 2**20
+_MOST_REQUIREMENTS, _LONGEST_REQUIREMENT = 1000, 1000
+_LONGEST_SHOWN = 200
 # The model's process has a module of this name, whatever is installed.
 _SERVED = "learnware"
 # pip's options that say where to find distributions, not which.
@@ -48,15 +50,15 @@ def read_requirements(folder: str | PathLike[str]) -> tuple[str, ...]:
     Raises
     ------
     LearnwareError
-        The file can't be read.
+        The file can't be read, or holds more than anybody needs.
     """
     root = Path(folder)
     text = _content(root / "requirements.txt")
     if text is not None:
-        return tuple(_requirement_lines(text))
+        return _bounded(_requirement_lines(text), "requirements.txt")
     for name in ("environment.yaml", "environment.yml"):
         if (root / name).is_file():
-            return tuple(_conda_lines(load_yaml(root / name)))
+            return _bounded(_conda_lines(load_yaml(root / name)), name)
     return ()
 
 
@@ -75,7 +77,7 @@ def missing_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        The missing ones, each with the reason.
+        The missing ones, each with the reason; long ones are cut.
 
     Examples
     --------
@@ -83,7 +85,24 @@ def missing_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
     ('no-such-distribution==1.0 (not installed)',)
     """
     faults = ((line, _fault(line)) for line in requirements)
-    return tuple(f"{line} ({fault})" for line, fault in faults if fault)
+    return tuple(f"{_shown(line)} ({fault})" for line, fault in faults if fault)
+
+
+def _shown(line: str) -> str:
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}..."
+
+
+def _bounded(requirements: Iterable[str], file_name: str) -> tuple[str, ...]:
+    found: list[str] = []
+    for line in requirements:
+        if len(found) == _MOST_REQUIREMENTS:
+            raise LearnwareError(f"{file_name}: more than {_MOST_REQUIREMENTS} requirements")
+        if len(line) > _LONGEST_REQUIREMENT:
+            raise LearnwareError(
+                f"{file_name}: the requirement {_shown(line)!r} has more than {_LONGEST_REQUIREMENT} characters"
+            )
+        found.append(line)
+    return tuple(found)
 
 
 def _content(file: Path) -> str | None:
@@ -130,6 +149,15 @@ def _conda_line(line: str) -> Iterable[str]:
 
 def _fault(line: str) -> str | None:
     """Why a requirement is missing, or None where it is not."""
+    try:
+        return _missing(line)
+    # packaging lets exceptions of many kinds out of markers that compare what can't be compared, of deep nesting and of
+    # numbers of thousands of digits; a marker or version that it can't read is never served.
+    except Exception:
+        return "can't be understood"
+
+
+def _missing(line: str) -> str | None:
     from importlib.metadata import PackageNotFoundError, version
 
     from packaging.requirements import InvalidRequirement, Requirement

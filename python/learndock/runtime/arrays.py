@@ -12,6 +12,7 @@ import fcntl
 import math
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,8 +91,8 @@ def _checked_dtype(text: object) -> np.dtype[Any]:
 def _checked_shape(lengths: object) -> tuple[int, ...]:
     if not isinstance(lengths, list) or len(lengths) > _MOST_AXES:
         raise ProtocolError(f"an array whose shape is no list of at most {_MOST_AXES} lengths")
-    # type, not isinstance: True is no length.
-    if not all(type(length) is int and length >= 0 for length in lengths):
+    # type, not isinstance: True is no length. Nor is what no array has: the product could not even be printed.
+    if not all(type(length) is int and 0 <= length <= sys.maxsize for length in lengths):
         raise ProtocolError("an array whose shape holds something else than lengths")
     return tuple(lengths)
 

@@ -14,10 +14,10 @@ import socket
 import time
 from typing import Any
 
+from learndock.runtime.worker import LARGEST_MESSAGE
+
 __all__ = ["ChannelClosed", "ProtocolError", "printable", "receive", "send"]
 
-# Holds a traceback, or the arguments of a constructor. Half of what Linux lets a packet have by default.
-_LARGEST_MESSAGE = 96 * 1024
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
 
 
@@ -40,8 +40,8 @@ def send(connection: socket.socket, message: dict[str, Any], *, descriptor: int 
         The other side does not read.
     """
     data = json.dumps(message).encode()
-    if len(data) > _LARGEST_MESSAGE:
-        raise ProtocolError(f"a message of {len(data)} bytes, at most {_LARGEST_MESSAGE} are allowed")
+    if len(data) > LARGEST_MESSAGE:
+        raise ProtocolError(f"a message of {len(data)} bytes, at most {LARGEST_MESSAGE} are allowed")
     rights = () if descriptor is None else ((socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor])),)
     while True:
         try:
@@ -78,7 +78,7 @@ def receive(connection: socket.socket) -> tuple[dict[str, Any], int | None] | No
     """
     try:
         data, ancillary, flags, _ = connection.recvmsg(
-            _LARGEST_MESSAGE, _ONE_DESCRIPTOR, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
+            LARGEST_MESSAGE, _ONE_DESCRIPTOR, socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
         )
     except BlockingIOError:
         return None
@@ -107,7 +107,7 @@ def _decoded(data: bytes, flags: int, descriptors: list[int]) -> dict[str, Any]:
     if not data:
         raise ChannelClosed("the channel is closed")
     if flags & socket.MSG_TRUNC:
-        raise ProtocolError(f"a message of more than {_LARGEST_MESSAGE} bytes")
+        raise ProtocolError(f"a message of more than {LARGEST_MESSAGE} bytes")
     if flags & socket.MSG_CTRUNC or len(descriptors) > 1:
         raise ProtocolError("a message with more than one descriptor")
     try:

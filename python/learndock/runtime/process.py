@@ -236,6 +236,8 @@ class ModelProcess:
             if answer.get("call") != self._calls:
                 raise ProtocolError("an answer to another call")
             if "error" in answer:
+                if not isinstance(answer["error"], str):
+                    raise ProtocolError("an error that is no text")
                 return answer, None
             if descriptor is None and memory is not None:
                 raise ProtocolError("an answer without an array")
@@ -275,7 +277,7 @@ class ModelProcess:
 def _shape(lengths: object) -> tuple[int, ...] | None:
     if not isinstance(lengths, list) or len(lengths) > _MOST_AXES:
         return None
-    if not all(type(length) is int and length >= 0 for length in lengths):
+    if not all(type(length) is int and 0 <= length <= sys.maxsize for length in lengths):
         return None
     return tuple(lengths)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
+
+from learndock.runtime.supervisor import remove_tree
 
 __all__ = ["private_folder", "remove_folder"]
 
@@ -16,22 +17,8 @@ def private_folder(prefix: str) -> Path:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove a folder and all in it; no link is followed, and what can't be removed is left.
+    """Remove a folder and all in it, however deep; no link is followed, and what can't be removed is left.
 
     Nothing may run in the folder any more: a model could put a link where a directory was.
     """
-    # rmtree works relative to open directories, so that a link is removed and never entered.
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.is_symlink():
-        # Put there by a model, in place of the folder.
-        folder.unlink()
-    if not folder.exists():
-        return
-    # A directory without permissions stops whoever is not root.
-    folder.chmod(0o700)
-    for parent, directories, _ in os.walk(folder):
-        for name in directories:
-            directory = Path(parent, name)
-            if not directory.is_symlink():
-                directory.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(os.fspath(folder))

@@ -16,6 +16,8 @@ its environment (`processes_naming`). Memory in files of memory that no process 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import resource
@@ -115,6 +117,100 @@ def reap() -> dict[int, int]:
         ended[pid] = status
 
 
+def remove_tree(folder: str) -> None:
+    """Remove a folder and all in it, however deep; no link is followed, and what can't be removed is left.
+
+    Nothing may run in the folder any more. It steps from directory to directory, down and up, with two of
+    them open at most: neither Python's stack nor the length of a path nor the number of descriptors limits the depth.
+    """
+    # Of each directory on the way down to the open one: its name, its identity, and its directories not yet entered.
+    way: list[tuple[str, tuple[int, int], list[str]]] = []
+    name, here = folder, None
+    try:
+        while True:
+            below = _open_directory(name, here)
+            if below is not None:
+                if here is not None:
+                    os.close(here)
+                here = below
+                way.append((name, _identity(here), _remove_files(here)))
+            # Down where there is another directory, else up to the first that has one.
+            while way and not way[-1][2]:
+                emptied = way.pop()[0]
+                above = None if not way or here is None else _open_parent(here, way[-1][1])
+                if here is not None:
+                    os.close(here)
+                here = above
+                if way and here is None:
+                    return
+                _quietly(os.rmdir, emptied, here)
+            if not way:
+                return
+            name = way[-1][2].pop()
+    finally:
+        if here is not None:
+            os.close(here)
+
+
+def _open_directory(name: str, parent: int | None) -> int | None:
+    """Open a directory that may be emptied then; None where it is no directory (it is unlinked) or can't be opened."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            opened = os.open(name, flags, dir_fd=parent)
+        except PermissionError:
+            # A directory without permissions stops whoever is not root.
+            os.chmod(name, 0o700, dir_fd=parent)
+            opened = os.open(name, flags, dir_fd=parent)
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            _quietly(os.unlink, name, parent)
+        return None
+    with contextlib.suppress(OSError):
+        os.fchmod(opened, 0o700)
+    return opened
+
+
+def _open_parent(directory: int, identity: tuple[int, int]) -> int | None:
+    """Open the directory above, None where it isn't the one that this one was entered from."""
+    try:
+        parent = os.open("..", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    except OSError:
+        return None
+    if _identity(parent) == identity:
+        return parent
+    os.close(parent)
+    return None
+
+
+def _remove_files(directory: int) -> list[str]:
+    """Unlink all but the directories, whose names come back."""
+    try:
+        with os.scandir(directory) as entries:
+            is_directory = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    except OSError:
+        return []
+    for name, known in is_directory.items():
+        if not known:
+            _quietly(os.unlink, name, directory)
+    return [name for name, known in is_directory.items() if known]
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _quietly(remove: Any, name: str, parent: int | None) -> None:
+    with contextlib.suppress(OSError):
+        remove(name, dir_fd=parent)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether somebody has stopped a process, so that it does nothing until it is continued."""
+    return _stat_fields(pid)[:1] in (["T"], ["t"])
+
+
 def _process_ids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
 
@@ -187,8 +283,9 @@ class Watch:
                             return f"its temporary folder held more than {most} bytes"
                         if entry.is_dir(follow_symlinks=False):
                             waiting.append(entry.path)
-            except OSError:
-                continue
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    return "its temporary folder was nested deeper than a path can lead"
         return None
 
 
@@ -256,7 +353,8 @@ class Supervisor:
         code = None if self._worker_status is None else os.waitstatus_to_exitcode(self._worker_status)
         tail = self._tail.decode("utf-8", "replace")
         self._report({"code": code, "reason": reason, "output": tail})
-        _remove(self._settings["folder"])
+        # The host removes what this leaves, unless it is dead.
+        remove_tree(self._settings["folder"])
 
     def _supervise(self, output: int) -> str | None:
         """Return when the tree is to be ended: the limit it has passed, or None."""
@@ -363,13 +461,6 @@ def _prctl(option: int, value: int) -> None:
 
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")
-
-
-def _remove(folder: str) -> None:
-    # The host removes what this leaves, unless it is dead.
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from learndock.runtime.channel import ProtocolError, printable, receive
 from learndock.runtime.scratch import private_folder, remove_folder
-from learndock.runtime.supervisor import descendants, processes_naming, send_signal
+from learndock.runtime.supervisor import descendants, is_stopped, processes_naming, send_signal
 
 if TYPE_CHECKING:
     from learndock.runtime.limits import ModelLimits
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "ProcessTree"]
 
 _HERE = Path(__file__).parent
-# The supervisor has 5 s to kill the tree, and then a folder to remove.
-_END_SECONDS = 10.0
+# The supervisor takes up to 5 s to kill the tree, then reports, then removes a folder.
+_REPORT_SECONDS = 7.0
+_REMOVAL_SECONDS = 10.0
+_LOOK_SECONDS = 0.2
 # What a Python may need to start at all, and what says which hardware to use. Nothing else of the host's environment
 # reaches a model: credentials often are there.
 _PASSED_ON = (
@@ -157,22 +159,36 @@ class ProcessTree:
             self._supervisor.returncode = 0
             return Ending()
         self.interrupt()
-        ending = self.await_ending(time.monotonic() + _END_SECONDS)
-        try:
-            orderly = self._supervisor.wait(_END_SECONDS) == 0
-        except subprocess.TimeoutExpired:
-            orderly = False
-        if not orderly:
+        if not self._ends_by_itself():
             self._kill()
         self._close_sockets()
         remove_folder(self._folder)
-        return ending
+        return self._ending or Ending()
+
+    def _ends_by_itself(self) -> bool:
+        """Whether the supervisor has ended the tree and itself; it gets no time while it is stopped."""
+        deadline = time.monotonic() + _REPORT_SECONDS
+        while self._ending is None and time.monotonic() < deadline:
+            self.await_ending(time.monotonic() + _LOOK_SECONDS)
+            if self._ending is None and is_stopped(self._supervisor.pid):
+                return False
+        try:
+            return self._ending is not None and self._supervisor.wait(_REMOVAL_SECONDS) == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def _kill(self) -> None:
         """End the tree without its supervisor's help: it was killed or stopped, as a model can do."""
-        send_signal({self._supervisor.pid, *descendants(self._supervisor.pid)}, signal.SIGKILL)
+        # The supervisor last: as long as it is there, even if stopped, orphans are found below it.
+        for _ in range(20):
+            alive = {pid for pid, state in descendants(self._supervisor.pid).items() if state != "Z"}
+            if not alive:
+                break
+            send_signal(alive, signal.SIGKILL)
+            time.sleep(0.005)
+        send_signal({self._supervisor.pid}, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._supervisor.wait(_END_SECONDS)
+            self._supervisor.wait(_REMOVAL_SECONDS)
         for _ in range(20):
             strays = processes_naming(str(self._folder))
             if not strays:

@@ -29,7 +29,8 @@ from typing import Any
 
 # The model's folder, as a package: relative imports of its modules work.
 _PACKAGE = "learnware_model"
-_LARGEST_MESSAGE = 96 * 1024
+# Holds a traceback, or the arguments of a constructor. Half of what Linux lets a packet have by default.
+LARGEST_MESSAGE = 96 * 1024
 _LONGEST_ERROR = 8000
 
 
@@ -120,7 +121,7 @@ def to_array(answer: Any) -> Any:
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], int | None]:
     """Wait for the host's next message; ends this process when the host has gone."""
-    data, ancillary, _, _ = channel.recvmsg(_LARGEST_MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
+    data, ancillary, _, _ = channel.recvmsg(LARGEST_MESSAGE, socket.CMSG_SPACE(4), socket.MSG_CMSG_CLOEXEC)
     if not data:
         sys.exit()
     descriptors = array.array("i")
