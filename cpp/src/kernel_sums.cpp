@@ -79,6 +79,17 @@ struct Scratch {
   std::vector<float> shifted, values_float, errors;
 };
 
+/// work(begin, end, range, scratch) for runs of embeddings and the tiles that hold their points, by all threads.
+template <class Scalar, class Work>
+void for_each_run(const PackedEmbeddings<Scalar>& batch, Index query_rows, ThreadTeam& team, const Work& work) {
+  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
+  std::vector<Scratch> scratch(team.size());
+  team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
+    const Index begin = bounds[chunk], end = bounds[chunk + 1];
+    work(begin, end, TileRange(batch.offsets[begin], batch.offsets[end]), scratch[worker]);
+  });
+}
+
 double squared_distance(const double* x, const double* y, Index dim) {
   double sum = 0;
   for (Index k = 0; k < dim; ++k) sum += (x[k] - y[k]) * (x[k] - y[k]);
@@ -188,12 +199,7 @@ void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbed
                     double* products, double* errors) {
   Index query_rows = 0;
   for (const PreparedQuery& query : queries) query_rows += query.row_count();
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
-  std::vector<Scratch> scratch(team.size());
-  team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
-    const Index begin = bounds[chunk], end = bounds[chunk + 1];
-    const TileRange range(batch.offsets[begin], batch.offsets[end]);
-    Scratch& own = scratch[worker];
+  for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, Scratch& own) {
     own.shifted.resize(batch.dim * tile_lanes);
     own.values_float.resize(range.points());
     own.errors.resize(range.points());
@@ -219,12 +225,7 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
                     ThreadTeam& team, double* products) {
   Index query_rows = 0;
   for (const Embedding& query : queries) query_rows += query.count;
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
-  std::vector<Scratch> scratch(team.size());
-  team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
-    const Index begin = bounds[chunk], end = bounds[chunk + 1];
-    const TileRange range(batch.offsets[begin], batch.offsets[end]);
-    Scratch& own = scratch[worker];
+  for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, Scratch& own) {
     own.widened.resize(batch.dim * tile_lanes);
     own.values.resize(range.points());
     for (std::size_t q = 0; q < queries.size(); ++q) {
@@ -254,13 +255,10 @@ void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar
 template <class Scalar>
 void self_inner_products(const PackedEmbeddings<Scalar>& batch, double gamma, ThreadTeam& team, double* products) {
   const Index mean_rows = batch.count > 0 ? batch.point_count() / batch.count : 0;
-  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, mean_rows, batch.dim);
-  std::vector<Scratch> scratch(team.size());
-  team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
-    Scratch& own = scratch[worker];
+  for_each_run(batch, mean_rows, team, [&](Index first, Index last, const TileRange&, Scratch& own) {
     own.widened.resize(batch.dim * tile_lanes);
     std::vector<double> rows, weights;
-    for (Index i = bounds[chunk]; i < bounds[chunk + 1]; ++i) {
+    for (Index i = first; i < last; ++i) {
       const Index begin = batch.offsets[i], end = batch.offsets[i + 1];
       const TileRange range(begin, end);
       rows.resize((end - begin) * batch.dim);

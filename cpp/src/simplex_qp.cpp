@@ -102,9 +102,8 @@ class ActiveSet {
     return right;
   }
 
-  /// Moves w to the minimum over its support, dropping indices on the way where it would
-  /// turn negative.
-  /// False when the index that entered last can't move (rounding): the solve is over.
+  /// Moves w to the minimum over its support, dropping indices on the way where it would turn
+  /// negative. False when the index that entered last can't move (rounding): the solve is over.
   bool minimise_on_support(const Vector& target, Vector& w) {
     for (;;) {
       const Index size = static_cast<Index>(support_.size());

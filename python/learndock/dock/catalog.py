@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from learndock.specification import SemanticQuery
 
+_MOST_PARAMETERS = 10_000
+
 metadata = sa.MetaData()
 
 state = sa.Table(
@@ -53,7 +55,6 @@ segments = sa.Table(
     sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
     sa.Column("first_id", sa.BigInteger, nullable=False),
     sa.Column("specs", sa.BigInteger, nullable=False),
-    sa.Column("points", sa.BigInteger, nullable=False),
 )
 
 learnwares = sa.Table(
@@ -113,15 +114,6 @@ class PendingSpec:
     points: bytes
     weights: bytes
     self_inner: float
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRow:
-    """A segment, as the catalog names it."""
-
-    name: str
-    specs: int
-    points: int
 
 
 class Catalog:
@@ -262,10 +254,10 @@ def spaces_by_id(connection: sa.Connection) -> dict[int, Space]:
     return {row.id: Space(row.type, tuple(json.loads(row.input_shape)), row.gamma) for row in rows}
 
 
-def segments_of(connection: sa.Connection, space: int) -> list[SegmentRow]:
-    """The segments of a space."""
-    query = sa.select(segments).filter_by(space_id=space).order_by(segments.c.first_id)
-    return [SegmentRow(row.name, row.specs, row.points) for row in connection.execute(query)]
+def segment_names(connection: sa.Connection, space: int) -> list[str]:
+    """Names of the segments of a space."""
+    query = sa.select(segments.c.name).filter_by(space_id=space).order_by(segments.c.first_id)
+    return list(connection.execute(query).scalars())
 
 
 def all_segment_names(connection: sa.Connection) -> set[str]:
@@ -323,11 +315,15 @@ def matching_ids(connection: sa.Connection, query: SemanticQuery) -> list[int] |
 def existing_ids(connection: sa.Connection, ids: Iterable[int]) -> set[int]:
     """Which of the ids are in the catalog."""
     found: set[int] = set()
-    wanted = list(ids)
-    for start in range(0, len(wanted), 10_000):  # databases limit the parameters of a statement
-        chunk = wanted[start : start + 10_000]
-        found.update(connection.execute(sa.select(learnwares.c.id).where(learnwares.c.id.in_(chunk))).scalars())
+    for some in _batches(list(ids)):
+        found.update(connection.execute(sa.select(learnwares.c.id).where(learnwares.c.id.in_(some))).scalars())
     return found
+
+
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """A few thousand ids at a time: databases limit the parameters of a statement."""
+    for start in range(0, len(ids), _MOST_PARAMETERS):
+        yield ids[start : start + _MOST_PARAMETERS]
 
 
 def rows_in_order(connection: sa.Connection, after: int, limit: int) -> Sequence[sa.Row[Any]]:
@@ -336,9 +332,13 @@ def rows_in_order(connection: sa.Connection, after: int, limit: int) -> Sequence
     return connection.execute(query).all()
 
 
-def rows_of(connection: sa.Connection, ids: Sequence[int]) -> Sequence[sa.Row[Any]]:
-    """The learnwares of the given ids, in no order."""
-    return connection.execute(sa.select(learnwares).where(learnwares.c.id.in_(ids))).all()
+def rows_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, sa.Row[Any]]:
+    """The learnwares of the given ids."""
+    found: dict[int, sa.Row[Any]] = {}
+    for some in _batches(ids):
+        rows = connection.execute(sa.select(learnwares).where(learnwares.c.id.in_(some)))
+        found.update((row.id, row) for row in rows)
+    return found
 
 
 def count(connection: sa.Connection) -> int:
@@ -352,23 +352,19 @@ def pending_count(connection: sa.Connection, space: int) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def bury(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Mark those of the learnwares that a segment holds, so that searches pass over them."""
-    waiting = sa.select(pending.c.learnware_id)
-    held = sa.select(learnwares.c.id, learnwares.c.space_id).where(
-        learnwares.c.id.in_(ids), learnwares.c.id.not_in(waiting)
-    )
-    connection.execute(tombstones.insert().from_select(["learnware_id", "space_id"], held))
-
-
 def remove(connection: sa.Connection, ids: Sequence[int]) -> None:
-    """Delete the rows of learnwares."""
-    connection.execute(tags.delete().where(tags.c.learnware_id.in_(ids)))
-    connection.execute(pending.delete().where(pending.c.learnware_id.in_(ids)))
-    connection.execute(learnwares.delete().where(learnwares.c.id.in_(ids)))
+    """Delete learnwares. Those that a segment holds are marked, so that searches pass over them."""
+    for some in _batches(ids):
+        held = sa.select(learnwares.c.id, learnwares.c.space_id).where(
+            learnwares.c.id.in_(some), learnwares.c.id.not_in(sa.select(pending.c.learnware_id))
+        )
+        connection.execute(tombstones.insert().from_select(["learnware_id", "space_id"], held))
+        connection.execute(tags.delete().where(tags.c.learnware_id.in_(some)))
+        connection.execute(pending.delete().where(pending.c.learnware_id.in_(some)))
+        connection.execute(learnwares.delete().where(learnwares.c.id.in_(some)))
 
 
 def remove_tombstones(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Forget deleted learnwares that no segment holds any more."""
-    for start in range(0, len(ids), 10_000):
-        connection.execute(tombstones.delete().where(tombstones.c.learnware_id.in_(ids[start : start + 10_000])))
+    for some in _batches(ids):
+        connection.execute(tombstones.delete().where(tombstones.c.learnware_id.in_(some)))

@@ -255,7 +255,7 @@ class Dock:
         try:
             with self._catalog.reading() as connection:
                 numbers = self._numbers(connection, names)
-                found = _rows_by_id(connection, numbers)
+                found = rows.rows_of(connection, numbers)
             for name, number in zip(names, numbers, strict=True):
                 opened.append(Learnware.open(self._zip(name, found[number]), semantic=found[number].semantic, id=name))
         except BaseException:
@@ -276,7 +276,7 @@ class Dock:
         """
         with self._catalog.reading() as connection:
             number = self._numbers(connection, [id])[0]
-            return self._zip(id, _rows_by_id(connection, [number])[number])
+            return self._zip(id, rows.rows_of(connection, [number])[number])
 
     def _zip(self, name: str, row: sa.Row[Any]) -> Path:
         if row.zip_sha256 is None:
@@ -293,7 +293,7 @@ class Dock:
         """
         with self._catalog.reading() as connection:
             number = self._numbers(connection, [id])[0]
-            row = _rows_by_id(connection, [number])[number]
+            row = rows.rows_of(connection, [number])[number]
             space = rows.spaces_by_id(connection)[row.space_id]
         for segment in self._store.view(space).segments:
             at = segment.position(number)
@@ -521,11 +521,3 @@ def _wish(k: int, rule: kernels.MixtureRule, mixture: int | None) -> Wish:
     elif mixture != 0:
         mixture = positive_integer(mixture, "mixture", most=_MOST_IN_MIXTURE[rule])
     return Wish(limit(k, "k"), rule, int(mixture))
-
-
-def _rows_by_id(connection: sa.Connection, numbers: Sequence[int]) -> dict[int, sa.Row[Any]]:
-    found: dict[int, sa.Row[Any]] = {}
-    for start in range(0, len(numbers), 10_000):
-        for row in rows.rows_of(connection, numbers[start : start + 10_000]):
-            found[row.id] = row
-    return found

@@ -121,9 +121,7 @@ def remove_segment(specs: Path, name: str) -> None:
     shutil.rmtree(specs / name, ignore_errors=True)
 
 
-def remove_orphans(specs: Path, named: set[str]) -> list[str]:
+def remove_orphans(specs: Path, named: set[str]) -> None:
     """Delete what a writer left that died before the catalog named it. Call only with the write lock held."""
-    orphans = [entry.name for entry in specs.iterdir() if entry.name not in named]
-    for name in orphans:
-        shutil.rmtree(specs / name, ignore_errors=True)
-    return orphans
+    for name in {entry.name for entry in specs.iterdir()} - named:
+        remove_segment(specs, name)

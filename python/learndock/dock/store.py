@@ -123,9 +123,9 @@ class SpecStore:
             return SpaceView(generation, {}, None, np.empty(0, np.int64))
         # Segments never change, so those of the view before serve on; those that are gone go with it.
         named = {}
-        for row in rows.segments_of(connection, space_id):
-            segment = known.get(row.name)
-            named[row.name] = open_segment(self._layout.segment(row.name)) if segment is None else segment
+        for name in rows.segment_names(connection, space_id):
+            segment = known.get(name)
+            named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
         hidden = rows.deleted_ids(connection, space_id) + rows.unusable_ids(connection, space_id, USABLE)

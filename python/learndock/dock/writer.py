@@ -155,9 +155,7 @@ class Writer:
     def delete(self, numbers: Sequence[int]) -> None:
         """Remove learnwares that are in the catalog, all or none."""
         with self._changing(), self._catalog.writing() as connection:
-            for start in range(0, len(numbers), 10_000):
-                rows.bury(connection, numbers[start : start + 10_000])
-                rows.remove(connection, numbers[start : start + 10_000])
+            rows.remove(connection, numbers)
             rows.raise_generation(connection)
         for number in numbers:
             self._layout.zip(number).unlink(missing_ok=True)
@@ -177,7 +175,7 @@ class Writer:
         try:
             with self._catalog.reading() as connection:
                 waiting = rows.pending_count(connection, space_id)
-                count = len(rows.segments_of(connection, space_id))
+                count = len(rows.segment_names(connection, space_id))
             if waiting >= _SEGMENT_SPECS or count >= _MOST_SEGMENTS:
                 self._fold(space_id)
         except (LearndockError, OSError) as error:
@@ -337,6 +335,5 @@ def _insert_segments(connection: sa.Connection, segments: Mapping[str, Segment],
             "space_id": space_id,
             "first_id": int(segment.ids[0]),
             "specs": len(segment),
-            "points": int(segment.packed.offsets[-1]),
         }
         connection.execute(rows.segments.insert().values(**values))
