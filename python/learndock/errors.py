@@ -8,9 +8,12 @@ from __future__ import annotations
 
 __all__ = [
     "ArchiveRejected",
+    "DamagedLearnware",
     "DockError",
     "DockFormatError",
+    "EnvironmentBuildError",
     "InvalidArgument",
+    "IsolationUnavailable",
     "LearndockError",
     "LearnwareError",
     "MissingDependency",
@@ -60,12 +63,24 @@ class ModelTimeout(ModelError):
     """The model did not answer in time and was killed."""
 
 
+class EnvironmentBuildError(LearnwareError):
+    """No environment for the model could be made; the message ends with what the installer wrote."""
+
+
+class IsolationUnavailable(LearndockError):
+    """A model can't be contained here as well as was required; it was not started."""
+
+
 class MissingDependency(LearndockError, ImportError):
     """An optional package is needed for this; the message says which and how to install it."""
 
 
 class DockError(LearndockError):
     """The dock on disk can't do what was asked."""
+
+
+class DamagedLearnware(DockError):
+    """A zip of the dock is missing, or is not what was submitted: its sha256 differs."""
 
 
 class DockFormatError(DockError):
