@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leaks import nothing_left
-from learndock.runtime import ModelDescription, ModelLimits, ModelProcess
+from learndock.runtime import Isolation, ModelDescription, ModelLimits, ModelProcess, available_isolation
 
 QUICK = ModelLimits(seconds=20.0)
 
@@ -47,3 +47,12 @@ def model_maker(tmp_path):
         yield build
         for process in made:
             process.close()
+
+
+@pytest.fixture(name="level", params=list(Isolation), ids=[level.name.lower() for level in Isolation])
+def level_of_isolation(request, monkeypatch):
+    """Every level that this machine has, one after another."""
+    if available_isolation().level < request.param:
+        pytest.skip(f"this machine has no level {request.param.name}: {'; '.join(available_isolation().notes)}")
+    monkeypatch.setattr("learndock.runtime.tree._MOST", request.param)
+    return request.param

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leaks import is_dead, nothing_left, wait_until
+from leaks import alive_with, nothing_left, wait_until
 from learndock.errors import ModelError, ModelTimeout
-from learndock.runtime import ModelDescription, ModelLimits, ModelProcess
+from learndock.runtime import Isolation, ModelDescription, ModelLimits, ModelProcess
 from learndock.runtime.scratch import remove_folder
-from model_folders import QUICK, model_maker, write_model  # noqa: F401 (a fixture)
+from model_folders import QUICK, level_of_isolation, model_maker, write_model  # noqa: F401 (fixtures)
 
 ROWS = np.arange(12.0).reshape(4, 3)
 
@@ -178,7 +178,7 @@ def test_a_removal_of_what_is_not_there_or_no_folder_is_quiet(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_link_in_place_of_the_temporary_folder_is_removed_and_not_entered(make, tmp_path):
+def test_a_link_in_place_of_the_temporary_folder_is_removed_and_not_entered(make, tmp_path, monkeypatch):
     outside = tmp_path / "outside"
     (outside / "inner").mkdir(parents=True)
     (outside / "inner").chmod(0o755)
@@ -190,6 +190,8 @@ def test_a_link_in_place_of_the_temporary_folder_is_removed_and_not_entered(make
         os.rmdir(home + "-moved")
         return [home]
     """
+    # Above this level a model can't reach the folder that its folder lies in.
+    monkeypatch.setattr("learndock.runtime.tree._MOST", Isolation.PROCESS)
     with make(body) as model:
         home = Path(str(model.call("predict", ROWS)[0]))
         assert home.is_symlink()
@@ -324,64 +326,73 @@ ORPHANS = """
 def orphans(self, environment):
     code = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        "open(f'orphan{os.getpid()}', 'w').close(); time.sleep(300)"
+        "open(f'orphan{os.getpid()}', 'w').close(); time.sleep(300)  # MARK"
     )
     subprocess.Popen([sys.executable, "-c", code], start_new_session=True, env=environment)
     subprocess.run(["/bin/sh", "-c", 'setsid "$0" -c "$1" &', sys.executable, code], env=environment)
-    while True:
-        pids = [int(name[6:]) for name in os.listdir() if name.startswith("orphan")]
-        if len(pids) == 2:
-            return pids
+    while sum(name.startswith("orphan") for name in os.listdir()) < 2:
         time.sleep(0.01)
+    return [2]
 def predict(self, X): return self.orphans({"PATH": os.defpath})
 """
 
 
-def test_close_ends_children_that_have_left_the_session(make):
-    with make(ORPHANS) as model:
-        pids = model.call("predict", ROWS).tolist()
-        assert not any(map(is_dead, pids))
-    assert all(map(is_dead, pids))
+@pytest.fixture(name="mark")
+def unique_mark():
+    """Stands in the command line of the orphans, by which they can be found."""
+    mark = f"mark-{secrets.token_hex(8)}"
+    yield mark
+    assert not alive_with(mark)
+
+
+def test_close_ends_children_that_have_left_the_session(make, mark, level):
+    with make(ORPHANS.replace("MARK", mark)) as model:
+        model.call("predict", ROWS)
+        assert len(alive_with(mark)) == 2
+        assert model.isolation == level
+    assert not alive_with(mark)
 
 
 @pytest.mark.parametrize("end", ["os.abort()", "time.sleep(60)", "os._exit(0)"])
-def test_a_crash_or_a_timeout_ends_children_that_have_left_the_session(make, tmp_path, end):
-    log = tmp_path / "pids"
-    body = f"def attack(self, X): open({str(log)!r}, 'w').write(repr(self.predict(X))); {end}"
-    with make(ORPHANS + body, limits=ModelLimits(seconds=2)) as model, pytest.raises(ModelError):
+def test_a_crash_or_a_timeout_ends_children_that_have_left_the_session(make, mark, end, level):
+    body = ORPHANS.replace("MARK", mark) + f"def attack(self, X): self.predict(X); print('both live'); {end}"
+    with make(body, limits=ModelLimits(seconds=4)) as model, pytest.raises(ModelError, match="both live"):
         model.call("attack", ROWS)
-    pids = json.loads(log.read_text())
-    assert len(pids) == 2
-    assert all(map(is_dead, pids))
+    assert not alive_with(mark)
 
 
-def test_a_forgotten_process_is_ended(tmp_path):
+def test_a_forgotten_process_is_ended(tmp_path, mark):
     with nothing_left():
-        model = ModelProcess(write_model(tmp_path, ORPHANS), ModelDescription(), limits=QUICK)
-        pids = model.call("predict", ROWS).tolist()
+        folder = write_model(tmp_path, ORPHANS.replace("MARK", mark))
+        model = ModelProcess(folder, ModelDescription(), limits=QUICK)
+        model.call("predict", ROWS)
+        assert len(alive_with(mark)) == 2
         del model
         gc.collect()
-        assert all(map(is_dead, pids))
+        assert not alive_with(mark)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_model_that_stops_its_supervisor_is_ended_all_the_same(make, tmp_path, number):
-    log = tmp_path / "pids"
+def test_a_model_that_stops_its_supervisor_is_ended_all_the_same(make, mark, number, level):
     body = f"""
 def attack(self, X):
-    open({str(log)!r}, "w").write(repr(self.orphans(None)))
-    os.kill(os.getppid(), {number.value})
+    self.orphans(None)
+    print("both live")
+    try:
+        os.kill(os.getppid(), {number.value})
+    except OSError:
+        print("refused")
     time.sleep(60)
 """
-    model = make(ORPHANS + body, limits=ModelLimits(seconds=2))
+    model = make(ORPHANS.replace("MARK", mark) + body, limits=ModelLimits(seconds=4))
     start = time.monotonic()
-    with pytest.raises(ModelError, match="supervisor was killed" if number == signal.SIGKILL else "took too long"):
+    killed = level == Isolation.PROCESS and number == signal.SIGKILL
+    with pytest.raises(ModelError, match="supervisor was killed" if killed else "took too long") as caught:
         model.call("attack", ROWS)
-    # Two for the limit, the rest for a busy machine.
-    assert time.monotonic() - start < 5.0
-    pids = json.loads(log.read_text())
-    assert len(pids) == 2
-    assert wait_until(lambda: all(map(is_dead, pids)))
+    assert ("refused" in str(caught.value)) == (level != Isolation.PROCESS)
+    # Four for the limit, the rest for a busy machine.
+    assert time.monotonic() - start < 8.0
+    assert wait_until(lambda: not alive_with(mark))
 
 
 # What a host does once its model has started processes.
@@ -391,13 +402,14 @@ import numpy as np
 from learndock.runtime import ModelDescription, ModelProcess
 model = ModelProcess(sys.argv[1], ModelDescription())
 print(*model.call("predict", np.ones((2, 3))).tolist(), flush=True)
+input()
 """
 
 
 def start_host(folder, then):
     # In Python 3.12, a fork of a process with threads warns.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", HOST + textwrap.dedent(then), str(folder)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(
@@ -405,14 +417,14 @@ def start_host(folder, then):
     ["os.kill(os.getpid(), 9)", "sys.exit()", "fork = os.fork(); os.kill(os.getpid(), 9) if fork else time.sleep(3)"],
     ids=["killed", "exit", "killed, its fork lives on"],
 )
-def test_the_death_of_the_host_ends_the_model_and_removes_its_folder(tmp_path, then):
-    folder = write_model(tmp_path, ORPHANS)
+def test_the_death_of_the_host_ends_the_model_and_removes_its_folder(tmp_path, mark, then):
+    folder = write_model(tmp_path, ORPHANS.replace("MARK", mark))
     with nothing_left() as temporary:
         with start_host(folder, then) as host:
-            pids = [int(pid) for pid in host.stdout.readline().split()]
-            host.wait()
-            assert len(pids) == 2
-            assert wait_until(lambda: all(map(is_dead, pids)))
+            assert host.stdout.readline() == "2\n"
+            assert len(alive_with(mark)) == 2
+            host.communicate("\n")
+            assert wait_until(lambda: not alive_with(mark))
         assert wait_until(lambda: not list(temporary.iterdir()))
 
 
@@ -432,6 +444,6 @@ def test_a_fork_of_the_host_leaves_the_parents_model_alone(tmp_path):
     print(*model.call("predict", np.ones((1, 3))).tolist())
     """
     with start_host(write_model(tmp_path, "def predict(self, X): return [os.getpid()]"), then) as host:
-        first, complaint, second = host.stdout.read().splitlines()
+        first, complaint, second = host.communicate("\n")[0].splitlines()
     assert "belongs to the process that this one was forked from" in complaint
     assert first == second

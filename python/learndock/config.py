@@ -1,4 +1,4 @@
-"""What this installation is and how many threads the kernels use."""
+"""What this installation is, how many threads the kernels use, and how well models are contained."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ def resolve_threads(threads: int | None) -> int:
 
 def config() -> dict[str, object]:
     """What `show_config` prints, as a dict."""
+    # It loads what models need, and starts a process once.
+    from learndock.runtime import available_isolation
+
+    containment = available_isolation()
     return {
         "version": _core.version,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -50,15 +54,18 @@ def config() -> dict[str, object]:
         "instruction_sets_available": _core.available_instruction_sets(),
         "instruction_sets_built": _core.built_instruction_sets(),
         "threads": _threads or _core.default_threads(),
+        "isolation": containment.level.name.lower(),
+        "isolation_by": list(containment.means),
+        "isolation_lacks": list(containment.notes),
         "optional_packages": {name: importlib.util.find_spec(name) is not None for name in _OPTIONAL_PACKAGES},
     }
 
 
 def show_config() -> None:
-    """Print version, compiler, instruction set, threads and which optional packages were found."""
+    """Print version, compiler, instruction set, threads, isolation of models, and which optional packages were found."""
     for key, value in config().items():
         if isinstance(value, dict):
             value = ", ".join(f"{name} {'found' if found else 'not found'}" for name, found in value.items())
         elif isinstance(value, list):
-            value = ", ".join(value)
+            value = ", ".join(value) or "nothing"
         sys.stdout.write(f"{key.replace('_', ' ')}: {value}\n")

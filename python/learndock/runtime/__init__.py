@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from learndock.runtime.description import ModelDescription, ModelInfo
+from learndock.runtime.isolation import Containment, Isolation, IsolationRequest, available_isolation
 from learndock.runtime.limits import ModelLimits
 from learndock.runtime.process import ModelProcess
 
-__all__ = ["ModelDescription", "ModelInfo", "ModelLimits", "ModelProcess"]
+__all__ = [
+    "Containment",
+    "Isolation",
+    "IsolationRequest",
+    "ModelDescription",
+    "ModelInfo",
+    "ModelLimits",
+    "ModelProcess",
+    "available_isolation",
+]

@@ -18,8 +18,11 @@ from learndock.errors import InvalidArgument, ModelError, ModelTimeout
 from learndock.runtime.arrays import from_memory, to_memory
 from learndock.runtime.channel import ChannelClosed, ProtocolError, printable, receive, send
 from learndock.runtime.description import ModelInfo
+from learndock.runtime.isolation import Containment, Isolation, IsolationRequest, least_isolation
 from learndock.runtime.limits import ModelLimits
+from learndock.runtime.readable import readable_paths
 from learndock.runtime.tree import Ending, ProcessTree
+from learndock.runtime.worker import packed
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["ModelProcess"]
 
 _STANDIN = Path(__file__).parent / "standin"
+_WORKER = Path(__file__).parent / "worker.py"
 _MOST_AXES = 16
 
 
@@ -41,8 +45,8 @@ class ModelProcess:
     The process has a session, a working directory, a home and an environment of its own, no descriptor of the
     host, and limits. It is ended, with everything it has started, by `close`, at the end of a ``with`` block, when this
     object is forgotten, when the host dies, when a limit is passed, and when the model breaks the protocol. After that
-    every call raises; a new object starts afresh. It does *not* keep the model from reading the user's files or from
-    the network (see supervisor.py).
+    every call raises; a new object starts afresh. It is contained as well as the machine allows (see `Isolation`): the
+    model may read its own folder, which it can't change, and its interpreter, and write to a temporary folder.
 
     Any thread may call, several at once; they are served one after another.
 
@@ -56,6 +60,8 @@ class ModelProcess:
         What the process may use.
     python : path, optional
         The interpreter to run the model with, by default this one. It needs NumPy.
+    isolation : {"auto", "require", "landlock", "namespace"}
+        Below which level the model is not started; see `least_isolation`.
 
     Examples
     --------
@@ -72,11 +78,14 @@ class ModelProcess:
         *,
         limits: ModelLimits | None = None,
         python: str | PathLike[str] = sys.executable,
+        isolation: IsolationRequest = "auto",
     ) -> None:
         self._folder = Path(folder).absolute()
         self._description = description
         self._limits = limits or ModelLimits()
         self._python = os.fspath(python)
+        self._least = least_isolation(isolation)
+        self._containment: Containment | None = None
         self._lock = threading.RLock()
         self._tree: ProcessTree | None = None
         self._end: weakref.finalize[..., ModelProcess] | None = None
@@ -102,6 +111,8 @@ class ModelProcess:
             The model was not ready in time, and was ended.
         ModelError
             It can't be imported or instantiated, or its process ended.
+        IsolationUnavailable
+            It can't be contained here as well as was required.
         """
         with self._lock:
             if self._info is not None and self.alive:
@@ -110,7 +121,12 @@ class ModelProcess:
                 raise ModelError("the model's process has ended")
             deadline = self._deadline(seconds)
             try:
-                self._tree = ProcessTree(self._python, self._limits)
+                self._tree = ProcessTree(
+                    [self._python, "-I", "-B", str(_WORKER)],
+                    self._limits,
+                    readable=[str(self._folder), str(_WORKER), str(_STANDIN), *readable_paths(self._python)],
+                    least=self._least,
+                )
             except OSError as error:
                 raise ModelError(f"no process for the model can be started: {error}") from error
             self._end = weakref.finalize(self, self._tree.end)
@@ -121,10 +137,11 @@ class ModelProcess:
                 "folder": str(self._folder),
                 "module_path": self._description.module_path,
                 "class_name": self._description.class_name,
-                "kwargs": dict(self._description.kwargs),
+                "kwargs": packed(dict(self._description.kwargs)),
                 "standin": str(_STANDIN),
             }
             with self._ended_on_failure("at its start"):
+                self._containment = self._tree.containment(deadline)
                 answer = self._exchange({"start": start}, None, deadline)[0]
                 if "error" not in answer:
                     self._info = ModelInfo(_shape(answer.get("input_shape")), _shape(answer.get("output_shape")))
@@ -195,6 +212,16 @@ class ModelProcess:
         """Whether it was started and has ended, or was closed; it won't start again."""
         return self._closed or (self._end is not None and not self._end.alive)
 
+    @property
+    def isolation(self) -> Isolation | None:
+        """How well the model is contained; None before the start."""
+        return None if self._containment is None else self._containment.level
+
+    @property
+    def containment(self) -> Containment | None:
+        """What contains the model, in detail; None before the start."""
+        return self._containment
+
     def __enter__(self) -> ModelProcess:
         self.start()
         return self
@@ -222,6 +249,7 @@ class ModelProcess:
         if not tree.is_ours:
             raise ModelError("the model's process belongs to the process that this one was forked from")
         self._calls += 1
+        tree.announce_call()
         send(tree.control, {"call": self._calls, **message}, descriptor=memory, deadline=deadline)
         while True:
             tree.wait(deadline)

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from learndock.runtime.supervisor import remove_tree
+from learndock.runtime.guard.removal import remove_tree
 
 __all__ = ["private_folder", "remove_folder"]
 

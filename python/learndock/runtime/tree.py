@@ -11,20 +11,26 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from learndock.errors import IsolationUnavailable
 from learndock.runtime.channel import ProtocolError, printable, receive
+from learndock.runtime.guard.processes import descendants, is_stopped, processes_naming, send_signal
+from learndock.runtime.isolation import Containment, Isolation
 from learndock.runtime.scratch import private_folder, remove_folder
-from learndock.runtime.supervisor import descendants, is_stopped, processes_naming, send_signal
 
 if TYPE_CHECKING:
+    from learndock.runtime.guard.settings import Settings
     from learndock.runtime.limits import ModelLimits
 
 __all__ = ["Ending", "ProcessTree"]
 
-_HERE = Path(__file__).parent
+# The best level that is tried; tests lower it.
+_MOST = Isolation.NAMESPACE
+_GUARD = Path(__file__).parent / "guard"
 # The supervisor takes up to 5 s to kill the tree, then reports, then removes a folder.
 _REPORT_SECONDS = 7.0
 _REMOVAL_SECONDS = 10.0
@@ -61,14 +67,18 @@ class Ending:
 
 
 class ProcessTree:
-    """A supervisor, the model's process below it, and the two sockets to them (see supervisor.py).
+    """A supervisor, the model's process below it, and the two sockets to them (see guard/supervisor.py).
 
     Parameters
     ----------
-    python : path
-        The interpreter of the model's process.
+    command : sequence of str
+        What to run as the model's process; the number of its end of the control socket is added.
     limits : ModelLimits
         What the processes may use.
+    readable : sequence of str
+        Files and folders that they may read.
+    least : Isolation
+        Below this level nothing is started.
 
     Attributes
     ----------
@@ -76,25 +86,31 @@ class ProcessTree:
         Leads to the model's process.
     """
 
-    def __init__(self, python: str, limits: ModelLimits) -> None:
+    def __init__(
+        self, command: Sequence[str], limits: ModelLimits, *, readable: Sequence[str], least: Isolation
+    ) -> None:
         self._owner = os.getpid()
         self._ending: Ending | None = None
+        self._containment: Containment | None = None
+        self._refusal: str | None = None
         self._folder = private_folder("learndock-model-")
         with contextlib.ExitStack() as undo:
             undo.callback(remove_folder, self._folder)
             self.control, worker_end = _socket_pair(undo)
             self._status, supervisor_end = _socket_pair(undo)
-            settings = {
+            settings: Settings = {
                 "status": supervisor_end.fileno(),
                 "control": worker_end.fileno(),
                 "host": self._owner,
-                "python": python,
-                "worker": str(_HERE / "worker.py"),
+                "command": list(command),
                 "folder": str(self._folder),
+                "readable": list(readable),
                 "limits": asdict(limits),
+                "least": int(least),
+                "most": int(_MOST),
             }
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-B", str(_HERE / "supervisor.py"), json.dumps(settings)],
+                [sys.executable, "-I", "-S", "-B", str(_GUARD), json.dumps(settings)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -109,39 +125,67 @@ class ProcessTree:
 
     def wait(self, deadline: float) -> None:
         """Return when a message or the end of the processes may be there to read; TimeoutError at the deadline."""
-        poller = select.poll()
-        poller.register(self.control, select.POLLIN)
-        poller.register(self._status, select.POLLIN)
-        if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError
+        _poll(deadline, self.control, self._status)
 
     @property
     def is_ours(self) -> bool:
         """Whether this process has started it, and is no fork of that one."""
         return os.getpid() == self._owner
 
+    def containment(self, deadline: float) -> Containment:
+        """Wait until the processes have started, and tell what contains them.
+
+        Raises
+        ------
+        IsolationUnavailable
+            They were not started: the isolation that was required can't be had.
+        TimeoutError
+        """
+        while self._containment is None and self._refusal is None and self._ending is None:
+            _poll(deadline, self._status)
+            self.ending()
+        if self._refusal is not None:
+            raise IsolationUnavailable(f"isolation: the model can't be contained here as required: {self._refusal}")
+        # Without a word the supervisor ends only where nothing was started.
+        return self._containment or Containment(Isolation.PROCESS)
+
+    def announce_call(self) -> None:
+        """Tell the supervisor that a call begins, for which the processes may use processor time."""
+        # A supervisor that is gone is found out by the call.
+        with contextlib.suppress(OSError):
+            self._status.send(b"{}", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
     def ending(self) -> Ending | None:
         """How the processes ended, or None while they run."""
-        if self._ending is None:
+        while self._ending is None:
             try:
                 received = receive(self._status)
             except ProtocolError:
                 self._ending = Ending("its supervisor was killed")
-                return self._ending
+                break
             if received is None:
                 return None
             report, descriptor = received
             if descriptor is not None:
                 os.close(descriptor)
-            self._ending = Ending(_cause(report.get("code"), report.get("reason")), printable(report.get("output")))
+            self._take(report)
         return self._ending
+
+    def _take(self, report: dict[str, Any]) -> None:
+        if "isolation" in report:
+            level, means, notes = (report[key] for key in ("isolation", "means", "notes"))
+            self._containment = Containment(Isolation(level), tuple(means), tuple(notes))
+        elif "refused" in report:
+            self._refusal = printable(report["refused"])
+        else:
+            self._ending = Ending(_cause(report.get("code"), report.get("reason")), printable(report.get("output")))
 
     def await_ending(self, deadline: float) -> Ending:
         """Wait until the processes have ended by themselves, at most until the deadline."""
-        poller = select.poll()
-        poller.register(self._status, select.POLLIN)
-        while self._ending is None and poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            self.ending()
+        with contextlib.suppress(TimeoutError):
+            while self._ending is None:
+                _poll(deadline, self._status)
+                self.ending()
         return self._ending or Ending()
 
     def interrupt(self) -> None:
@@ -201,6 +245,16 @@ class ProcessTree:
         self._status.close()
 
 
+def _poll(deadline: float, *sockets: socket.socket) -> None:
+    """Wait until there is something to read; TimeoutError at the deadline."""
+    # poll, not select: descriptors of a busy host may lie beyond 1,024.
+    poller = select.poll()
+    for one in sockets:
+        poller.register(one, select.POLLIN)
+    if not poller.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        raise TimeoutError
+
+
 def _socket_pair(undo: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
     # Packets, not a stream: a message comes whole or not at all.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -214,6 +268,9 @@ def _environment(folder: Path) -> dict[str, str]:
     return {
         "PATH": os.defpath,
         "LANG": "C.UTF-8",
+        # There may be no entry of the user to look the name up in.
+        "USER": "model",
+        "LOGNAME": "model",
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
