@@ -62,7 +62,7 @@ def config() -> dict[str, object]:
 
 
 def show_config() -> None:
-    """Print version, compiler, instruction set, threads, isolation of models, and which optional packages were found."""
+    """Print version, compiler, instruction set, threads, isolation of models, and which optional packages are here."""
     for key, value in config().items():
         if isinstance(value, dict):
             value = ", ".join(f"{name} {'found' if found else 'not found'}" for name, found in value.items())

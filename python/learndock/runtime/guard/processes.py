@@ -101,10 +101,9 @@ def is_stopped(pid: int) -> bool:
     return _stat_fields(pid)[:1] in (["T"], ["t"])
 
 
-def cpu_seconds(pid: int) -> float:
-    """Processor time of a process and of its children that have ended; 0 where it is gone."""
-    fields = _stat_fields(pid)
-    return sum(map(int, fields[11:15])) / _TICKS if fields else 0.0
+def cpu_seconds(pid: int, *, own: bool = True) -> float:
+    """Processor time of a process's children that have ended, and its own where `own` is set; 0 where it is gone."""
+    return sum(map(int, _stat_fields(pid)[11 if own else 13 : 15])) / _TICKS
 
 
 def task_count() -> int:

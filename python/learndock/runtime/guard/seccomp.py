@@ -111,7 +111,8 @@ _OF_ANOTHER_PROCESS: dict[str, tuple[int | None, int | None]] = {
     "prlimit64": (302, 261),
     "sched_setaffinity": (203, 122),
 }
-_CLONE, _CLONE3, _SOCKET, _UTIMENSAT = (56, 220), (435, 435), (41, 198), (280, 88)
+_CLONE, _CLONE3, _SOCKET, _UTIMENSAT, _KILL_CALL = (56, 220), (435, 435), (41, 198), (280, 88), (62, 129)
+_EVERYBODY = 0xFFFFFFFF  # -1 as the process to signal
 _NEW_NAMESPACES = 0x7E020080  # every CLONE_NEW* flag
 # Families of addresses. The others, such as AF_VSOCK and AF_PACKET, are not or not all divided by network namespaces.
 _UNIX, _IPV4, _IPV6, _NETLINK = 1, 2, 10, 16
@@ -188,6 +189,8 @@ def filter_program(machine: str, *, in_host: bool) -> bytes:
             code += _if_equal(
                 number, [*_argument(0), *_unless_equal(0, _return(_ERRNO | errno.EPERM)), *_return(_ALLOW)]
             )
+        everybody = [*_argument(0), *_if_equal(_EVERYBODY, _return(_ERRNO | errno.EPERM)), *_return(_ALLOW)]
+        code += _if_equal(_KILL_CALL[column], everybody)
         # With no path, the second argument, it is about an open file.
         no_path = [
             *_argument(1),

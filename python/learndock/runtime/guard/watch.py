@@ -46,7 +46,7 @@ class Watch:
 
     def grant_call(self) -> None:
         """Give the tree the processor time of one more call."""
-        self._cpu_granted = self._cpu() + self._limits["seconds"] * self._processors
+        self._cpu_granted = self._cpu(self._alive()) + self._limits["seconds"] * self._processors
 
     def seconds(self) -> float:
         """Time until the next look is due."""
@@ -69,14 +69,15 @@ class Watch:
     def _alive(self) -> list[int]:
         return [pid for pid, state in descendants(self._root).items() if state != "Z" and pid not in self._own]
 
-    def _cpu(self) -> float:
-        return sum(map(cpu_seconds, self._alive()))
+    def _cpu(self, alive: list[int]) -> float:
+        # Orphans that have ended count as children of those of ours who have reaped them.
+        return sum(map(cpu_seconds, alive)) + sum(cpu_seconds(pid, own=False) for pid in (self._root, *self._own))
 
     def _processes(self) -> str | None:
         alive = self._alive()
         if len(alive) > self._limits["processes"]:
             return f"it had more than {self._limits['processes']} processes"
-        if sum(map(cpu_seconds, alive)) > self._cpu_granted:
+        if self._cpu(alive) > self._cpu_granted:
             return f"it used more than {self._limits['seconds']:g} s of every processor"
         most = self._limits["memory_bytes"]
         held = _Held()
