@@ -556,7 +556,7 @@ def test_messages_name_files_as_the_zip_does_and_no_folder_of_ours(build, tmp_pa
     assert report.checks[0].message.startswith("stat.json: ")
     report = check_learnware(build(semantic_specification__json="{"))
     assert "semantic_specification.json" in report.checks[0].message
-    assert "learndock-learnware-" not in report.checks[0].message
+    assert "learndock-private-" not in report.checks[0].message
     (tmp_path / "no.zip").write_bytes(b"no zip")
     report = check_learnware(tmp_path / "no.zip", semantic())
     assert report.checks[0].message.startswith("no.zip can't be opened as a zip")

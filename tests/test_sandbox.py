@@ -50,7 +50,7 @@ ATTACKS = {
     "writes to its own code": ("open(f'{code}/__init__.py', 'a').write('x'); return True", {PROCESS}),
     "writes beside its interpreter": (
         "open(os.path.join(os.path.dirname(np.__file__), 'new-file'), 'w').close(); return True",
-        {PROCESS},
+        {PROCESS} if os.access(Path(np.__file__).parent, os.W_OK) else set(),
     ),
     "writes to /usr": (
         "open('/usr/lib/new-file', 'w').close(); return True",
@@ -155,7 +155,7 @@ class Model(BaseModel):
 
 @pytest.fixture(name="host")
 def attacked_host(tmp_path, level):
-    """Something of a host to attack, which must be unharmed when the test is over, unless nothing contains the model."""
+    """Something of a host to attack, which must be unharmed when the test is over unless nothing contains the model."""
     outside = tmp_path / "outside"
     outside.mkdir()
     secret = outside / "secret"

@@ -85,7 +85,7 @@ def pack(
     _check_dimensions(model, specification, semantic)
     settings, expected = _settings(model, specification, semantic)
     with contextlib.ExitStack() as undo:
-        folder = private_folder("learndock-pack-")
+        folder = private_folder("pack")
         undo.callback(remove_folder, folder)
         _write_parts(folder, model, settings, specification, semantic)
         # Beside its final name, so that it can be renamed: nobody ever sees half a zip.

@@ -93,7 +93,7 @@ class ProcessTree:
         self._ending: Ending | None = None
         self._containment: Containment | None = None
         self._refusal: str | None = None
-        self._folder = private_folder("learndock-model-")
+        self._folder = private_folder("model")
         with contextlib.ExitStack() as undo:
             undo.callback(remove_folder, self._folder)
             self.control, worker_end = _socket_pair(undo)
