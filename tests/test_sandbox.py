@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 import textwrap
 import time
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from leaks import wait_until
 from learndock.errors import InvalidArgument, IsolationUnavailable, ModelError
 from learndock.runtime import Isolation, ModelDescription, ModelLimits, ModelProcess, available_isolation
+from learndock.runtime.guard.landlock import abi_version
 from model_folders import level_of_isolation, model_maker, write_model  # noqa: F401 (fixtures)
 
 ROWS = np.arange(12.0).reshape(4, 3)
@@ -398,6 +401,28 @@ def test_a_model_is_not_started_below_the_level_that_is_required(tmp_path, level
             assert str(model.containment).startswith(level.name.lower())
     finally:
         model.close()
+
+
+# Where an operator forbids user namespaces, or where a container hides a part of /proc from its processes.
+FORBIDDEN = {
+    "user namespaces are not allowed": ("echo 0 > /proc/sys/user/max_user_namespaces", "no namespaces: unshare"),
+    "a part of /proc is hidden": ("mount -t tmpfs none /proc/sys", "no namespaces: mount on /proc"),
+}
+
+
+@pytest.mark.parametrize("why", FORBIDDEN)
+def test_where_there_are_no_namespaces_landlock_is_taken_and_the_reason_told(why):
+    if available_isolation().level < NAMESPACE:
+        pytest.skip("this machine has no namespaces to be forbidden")
+    command, note = FORBIDDEN[why]
+    code = "import json; from learndock.config import config; print(json.dumps(config()))"
+    script = f'{command} && exec "$0" -c "$1"'
+    answer = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script, sys.executable, code], capture_output=True, text=True, check=True
+    ).stdout
+    found = json.loads(answer)
+    assert found["isolation"] == ("landlock" if abi_version() else "process")
+    assert any(note in lack for lack in found["isolation_lacks"])
 
 
 @pytest.mark.parametrize("request_", ["none", "NAMESPACE", 2, None, ["auto"]])
