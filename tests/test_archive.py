@@ -195,11 +195,15 @@ def _overlapping(count, content):
 
 
 def test_entries_that_share_their_bytes_are_rejected(place):
-    # 150 to 1 for each, 3,000 to 1 for the whole.
-    content = bytes(17 * 2**20)
     path = place / "a.zip"
-    path.write_bytes(_overlapping(20, content))
-    assert_rejected(path, place, "more than 2000 to 1", limits=ArchiveLimits(ratio=2000))
+    path.write_bytes(_overlapping(2, b"content"))
+    assert_rejected(path, place, "'b' shares its bytes with 'a'")
+
+
+def test_small_files_that_are_a_bomb_together_are_rejected(place):
+    # A file of less than 16 MiB is compressed as it likes.
+    path = write_zip(place, *((f"{number}", bytes(15 * 2**20)) for number in range(2)))
+    assert_rejected(path, place, "the whole in the zip is compressed more than 200 to 1")
 
 
 @pytest.mark.parametrize("claimed", [10, 100_000])
@@ -256,7 +260,19 @@ def test_a_zip_that_is_not_there_is_the_callers_fault(place):
     assert not (place / "target").exists()
 
 
-@pytest.mark.parametrize("limit", ["files", "file_bytes", "total_bytes", "ratio"])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "files",
+        "file_bytes",
+        "total_bytes",
+        "ratio",
+        "depth",
+        "specification_bytes",
+        "semantic_bytes",
+        "description_bytes",
+    ],
+)
 def test_limits_that_make_no_sense_name_themselves(limit):
     for value in (0, -1, 1.5, True, "1"):
         with pytest.raises(InvalidArgument, match=f"{limit}: expected a positive integer"):

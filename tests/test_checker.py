@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 import zipfile
@@ -17,16 +18,21 @@ from leaks import nothing_left
 from learndock import RKMETableSpecification, SemanticSpecification
 from learndock.checker import (
     CheckResult,
+    EnvironmentChecker,
     RequirementsChecker,
     SemanticChecker,
     StatisticalChecker,
     Status,
     check_learnware,
 )
-from learndock.errors import InvalidArgument, SemanticError
+from learndock.environment import build as environment_build
+from learndock.errors import EnvironmentBuildError, InvalidArgument, IsolationUnavailable, SemanticError
 from learndock.learnware import ArchiveLimits, Learnware
-from learndock.runtime import ModelLimits
+from learndock.runtime import Isolation, ModelLimits, ModelProcess, available_isolation
 from model_folders import write_model
+from wheels import index, network
+
+__all__ = ["index", "network"]
 
 SPECIFICATION = RKMETableSpecification(np.arange(6.0).reshape(2, 3), [0.5, 0.5], gamma=0.1)
 LIMITS = ModelLimits(seconds=20)
@@ -89,7 +95,9 @@ def test_a_good_learnware_is_usable_and_every_check_is_named(build):
     report = check_learnware(build(), semantic(), limits=LIMITS)
     assert report.status == Status.USABLE, report
     assert [check.name for check in report.checks] == ["archive", "semantic", "requirements", "statistical"]
-    assert details(report) == dict.fromkeys(
+    found = details(report)
+    assert found.pop("isolation") == report.isolation.name.lower()
+    assert found == dict.fromkeys(
         [
             "specification",
             "self_distance",
@@ -208,7 +216,7 @@ def test_every_failed_check_is_reported(build, body, shapes, semantics, failed):
     report = check_learnware(build(body, shapes=shapes), semantics, limits=LIMITS)
     assert report.status == Status.INVALID
     assert report.learnware is None
-    found = {name: fault for name, fault in details(report).items() if fault != "passed"}
+    found = {name: fault for name, fault in details(report).items() if fault != "passed" and name != "isolation"}
     assert found.keys() == failed.keys()
     for name, fault in failed.items():
         assert re.search(fault, found[name])
@@ -265,17 +273,30 @@ def test_the_time_limit_is_for_start_and_prediction_together(build):
     assert "took too long in predict" in details(report)["prediction"]
 
 
-def test_a_model_that_nests_directories_in_its_own_folder_is_checked_and_removed(build):
+def test_a_model_writes_to_its_own_folder_only_where_nothing_can_forbid_it(build):
     body = """
     def predict(self, X):
-        os.chdir(os.path.dirname(__file__))
-        for _ in range(3000):
-            os.mkdir("d"); os.chdir("d")
+        os.mkdir(os.path.join(os.path.dirname(__file__), "d"))
         return [0] * len(X)
     """
     report = check_learnware(build(body), semantic(), limits=LIMITS)
-    assert report.status == Status.USABLE, report
-    report.learnware.close()
+    if report.isolation == Isolation.PROCESS:
+        assert report.status == Status.USABLE, report
+        report.learnware.close()
+    else:
+        assert report.status == Status.INVALID
+        assert re.search("Read-only file system|Permission denied", details(report)["prediction"])
+
+
+def test_an_unpacked_folder_is_removed_however_deep_it_has_become(build):
+    with Learnware.open(build()) as learnware:
+        here = os.open(learnware.folder, os.O_RDONLY)
+        for _ in range(3000):
+            os.mkdir("d", dir_fd=here)
+            below = os.open("d", os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
 
 
 def test_the_inputs_are_the_same_every_time(build):
@@ -570,6 +591,7 @@ def test_missing_requirements_are_nonusable_and_the_model_is_not_started(build, 
     assert report.status == Status.NONUSABLE
     assert details(report, "requirements")["missing"] == ("no-such-distribution==1.0 (not installed)",)
     assert details(report) == {"specification": "passed", "self_distance": "passed"}
+    assert report.isolation is None
     assert not mark.exists()
     report.learnware.close()
 
@@ -584,6 +606,79 @@ def test_what_is_wrong_without_the_model_makes_missing_requirements_invalid(buil
         Status.NONUSABLE,
     ]
     assert "Input has dimension 4" in report.checks[1].message
+
+
+# Where the model runs.
+
+
+def test_a_machine_that_can_not_contain_the_model_is_no_fault_of_the_learnware(build, monkeypatch):
+    def start(self, **options):
+        raise IsolationUnavailable("no Landlock here")
+
+    monkeypatch.setattr(ModelProcess, "start", start)
+    with pytest.raises(IsolationUnavailable, match="no Landlock here"):
+        check_learnware(build(), semantic(), isolation="require")
+
+
+@pytest.mark.parametrize("argument", [{"isolation": "chroot"}, {"environment": "docker"}])
+def test_a_wrong_word_is_the_callers_fault_and_no_report(build, argument):
+    (name,) = argument
+    with pytest.raises(InvalidArgument, match=f"{name}: expected"):
+        check_learnware(build(), semantic(), **argument)
+
+
+def test_the_model_is_contained_as_was_asked_for(build):
+    best = available_isolation().level
+    if best < Isolation.LANDLOCK:
+        pytest.skip("this machine has no Landlock")
+    report = check_learnware(build(), semantic(), limits=LIMITS, isolation="require")
+    assert report.isolation == best
+    with report.learnware as learnware:
+        learnware.predict(np.zeros((2, 3)))
+        assert learnware._running.process().isolation == best
+
+
+def test_an_environment_that_can_not_be_made_is_nonusable_with_the_resolvers_words(build, index, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEARNDOCK_CACHE", str(tmp_path / "cache"))
+    mark = tmp_path / "started"
+    body = f"def __init__(self): open({str(mark)!r}, 'w')\npredict = None"
+    report = check_learnware(build(body, requirements__txt="no-such==1.0\n"), semantic(), environment="build")
+    assert [(check.name, check.status) for check in report.checks][1:] == [
+        ("semantic", Status.USABLE),
+        ("environment", Status.NONUSABLE),
+        ("statistical", Status.NONUSABLE),
+    ]
+    message = report.checks[2].message
+    assert re.search(r"it wrote:\n(.*\n)*.*no-such==1\.0", message)
+    assert len(message) < 5000
+    assert report.status == Status.NONUSABLE
+    assert report.isolation is None
+    assert not mark.exists()
+    # Once it can be made, the same learnware predicts; its environment is not asked for before.
+    with report.learnware as learnware, pytest.raises(EnvironmentBuildError, match="no-such"):
+        learnware.predict(np.zeros((2, 3)))
+
+
+def test_notes_about_the_environment_are_in_the_report(build, index, tmp_path, monkeypatch):
+    monkeypatch.setenv("LEARNDOCK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(environment_build, "conda_program", lambda: None)
+    with Learnware.open(build(environment__yaml="dependencies: [python=3.8]")) as learnware:
+        result = EnvironmentChecker().check(learnware)
+    assert result.status == Status.USABLE
+    assert "asks for python=3.8, this is" in result.message
+    assert len(result.details["notes"]) == 2
+
+
+def test_a_model_whose_requirements_are_not_the_hosts_is_usable_in_an_environment(
+    build, network, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LEARNDOCK_CACHE", str(tmp_path / "cache"))
+    path = build("def predict(self, X): import six; return [0] * len(X)", requirements__txt="six==1.16.0\nlearnware\n")
+    report = check_learnware(path, semantic(), limits=LIMITS, environment="build")
+    assert report.status == Status.USABLE, report
+    assert report.checks[2].details["python"].startswith(str(tmp_path / "cache"))
+    with report.learnware as learnware:
+        assert learnware.predict(np.zeros((2, 3))).tolist() == [0, 0]
 
 
 def test_each_checker_can_be_used_by_itself(build):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
+import pickle
 import textwrap
 import zipfile
 
@@ -369,3 +371,14 @@ def test_a_learnware_of_the_reference_opens_as_its_templates_write_it(tmp_path):
     with Learnware.open(zipped(root, tmp_path / "old.zip")) as learnware:
         np.testing.assert_array_equal(learnware.specification.points, SPECIFICATION.points)
         np.testing.assert_allclose(learnware.predict(ROWS), ROWS.sum(axis=1))
+
+
+def test_a_copy_is_the_same_learnware(folder):
+    with Learnware.open(folder) as learnware:
+        assert copy.copy(learnware) is learnware
+        assert copy.deepcopy({"learnwares": [learnware]})["learnwares"][0] is learnware
+
+
+def test_a_learnware_can_not_be_pickled(folder):
+    with Learnware.open(folder) as learnware, pytest.raises(TypeError, match="can't be pickled.* open .* again"):
+        pickle.dumps(learnware)

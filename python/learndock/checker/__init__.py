@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learndock.checker.environment import EnvironmentChecker
 from learndock.checker.report import CheckReport, check_learnware
 from learndock.checker.requirements import RequirementsChecker
 from learndock.checker.result import CheckResult, Status
@@ -11,6 +12,7 @@ from learndock.checker.statistical import StatisticalChecker
 __all__ = [
     "CheckReport",
     "CheckResult",
+    "EnvironmentChecker",
     "RequirementsChecker",
     "SemanticChecker",
     "StatisticalChecker",

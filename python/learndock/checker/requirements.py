@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from learndock.checker.result import CheckResult, Status
-from learndock.learnware.requirements import missing_requirements
+from learndock.environment.requirements import missing_requirements
 
 if TYPE_CHECKING:
     from learndock.learnware import Learnware

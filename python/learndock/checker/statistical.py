@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,12 @@ from learndock.errors import ModelError
 from learndock.runtime import ModelLimits, ModelProcess
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     import numpy.typing as npt
 
     from learndock.learnware import Learnware
-    from learndock.runtime import ModelInfo
+    from learndock.runtime import IsolationRequest, ModelInfo
     from learndock.specification import SemanticSpecification
 
 __all__ = ["StatisticalChecker"]
@@ -48,11 +51,24 @@ class StatisticalChecker:
         What the model's process may use; `seconds` is for the start and the prediction together.
     start : bool
         False checks without the model: the result is then NONUSABLE at best.
+    isolation : {"auto", "require", "landlock", "namespace"}
+        How well the model must be contained, see `ModelProcess`. How well it was is in the details as ``isolation``.
+    python : path, optional
+        The interpreter to run the model with, by default this one.
     """
 
-    def __init__(self, *, limits: ModelLimits | None = None, start: bool = True) -> None:
+    def __init__(
+        self,
+        *,
+        limits: ModelLimits | None = None,
+        start: bool = True,
+        isolation: IsolationRequest = "auto",
+        python: str | PathLike[str] = sys.executable,
+    ) -> None:
         self._limits = limits or ModelLimits()
         self._start = start
+        self._isolation: IsolationRequest = isolation
+        self._python = python
 
     def check(self, learnware: Learnware) -> CheckResult:
         """Check one learnware.
@@ -65,40 +81,54 @@ class StatisticalChecker:
         -------
         CheckResult
             INVALID where a check failed; the message lists all that did.
+
+        Raises
+        ------
+        IsolationUnavailable
+            The model can't be contained here as well as it must be; that is no fault of the learnware.
         """
         found = _check_specification(learnware)
         best, summary = Status.NONUSABLE, "the model was not started"
+        contained: dict[str, str] = {}
         if self._start:
-            found |= self._check_model(learnware)
+            process = ModelProcess(
+                learnware.folder,
+                learnware.description.model,
+                limits=self._limits,
+                python=self._python,
+                isolation=self._isolation,
+            )
+            try:
+                found |= self._check_model(process, learnware)
+            finally:
+                process.close()
+            if process.isolation is not None:
+                contained["isolation"] = process.isolation.name.lower()
             best, summary = Status.USABLE, "the model predicts as its specifications say"
         faults = [f"{name}: {fault}" for name, fault in found.items() if fault != _PASSED]
         if faults:
-            return CheckResult("statistical", Status.INVALID, "; ".join(faults), found)
-        return CheckResult("statistical", best, summary, found)
+            return CheckResult("statistical", Status.INVALID, "; ".join(faults), found | contained)
+        return CheckResult("statistical", best, summary, found | contained)
 
-    def _check_model(self, learnware: Learnware) -> dict[str, str]:
+    def _check_model(self, process: ModelProcess, learnware: Learnware) -> dict[str, str]:
         deadline = time.monotonic() + self._limits.seconds
-        process = ModelProcess(learnware.folder, learnware.description.model, limits=self._limits)
         try:
-            try:
-                info = process.start()
-            except ModelError as error:
-                return {"instantiation": str(error)}
-            found = {"instantiation": _PASSED, "input_shape": _input_fault(info, learnware)}
-            shape = _row_shape(learnware)
-            if shape is None:
-                return found
-            size = math.prod(shape) * _ROWS * np.dtype(np.float64).itemsize
-            if size > _LARGEST_INPUT:
-                fault = f"{_ROWS} rows of shape {shape} take {size} bytes, at most {_LARGEST_INPUT} are tried"
-                return found | {"prediction": fault}
-            rows = np.random.default_rng(_SEED).standard_normal((_ROWS, *shape))
-            try:
-                outputs = process.call("predict", rows, seconds=max(0.0, deadline - time.monotonic()))
-            except ModelError as error:
-                return found | {"prediction": str(error)}
-        finally:
-            process.close()
+            info = process.start()
+        except ModelError as error:
+            return {"instantiation": str(error)}
+        found = {"instantiation": _PASSED, "input_shape": _input_fault(info, learnware)}
+        shape = _row_shape(learnware)
+        if shape is None:
+            return found
+        size = math.prod(shape) * _ROWS * np.dtype(np.float64).itemsize
+        if size > _LARGEST_INPUT:
+            fault = f"{_ROWS} rows of shape {shape} take {size} bytes, at most {_LARGEST_INPUT} are tried"
+            return found | {"prediction": fault}
+        rows = np.random.default_rng(_SEED).standard_normal((_ROWS, *shape))
+        try:
+            outputs = process.call("predict", rows, seconds=max(0.0, deadline - time.monotonic()))
+        except ModelError as error:
+            return found | {"prediction": str(error)}
         return found | {"prediction": _PASSED} | _check_outputs(outputs, info, learnware.semantic)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from learndock.environment.requirements import missing_requirements, read_requirements
 from learndock.learnware._model_file import load_model_file
 from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, SpecificationEntry
 from learndock.learnware.learnware import Learnware
 from learndock.learnware.package import pack
-from learndock.learnware.requirements import missing_requirements, read_requirements
 
 __all__ = [
     "ArchiveLimits",

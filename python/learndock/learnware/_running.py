@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from learndock.runtime.process import ModelProcess
 from learndock.runtime.scratch import remove_folder
 
 if TYPE_CHECKING:
+    from learndock.environment.choice import EnvironmentChoice
+    from learndock.runtime import IsolationRequest
     from learndock.runtime.description import ModelDescription
     from learndock.runtime.limits import ModelLimits
 
@@ -28,25 +31,53 @@ class RunningModel:
         Which class to instantiate, and how.
     limits : ModelLimits or None
         What the process may use.
+    isolation : str
+        How well the process must be contained.
+    environment : {"current", "build"}
+        The interpreter to run in: this one, or one that is made when the process is first needed.
     owned : Path or None
         A folder to remove at the end.
     """
 
     def __init__(
-        self, folder: Path, description: ModelDescription, limits: ModelLimits | None, owned: Path | None
+        self,
+        folder: Path,
+        description: ModelDescription,
+        *,
+        limits: ModelLimits | None,
+        isolation: IsolationRequest,
+        environment: EnvironmentChoice,
+        owned: Path | None,
     ) -> None:
         self._folder, self._description, self._limits, self._owned = folder, description, limits, owned
+        self._isolation, self._environment = isolation, environment
         self._lock = threading.Lock()
         self._process: ModelProcess | None = None
         self._closed = False
 
     def process(self) -> ModelProcess:
-        """Give the process that serves this model."""
+        """Give the process that serves this model.
+
+        Raises
+        ------
+        EnvironmentBuildError
+            No environment for it can be made.
+        ModelError
+            The learnware is closed.
+        """
+        running = self._running()
+        if running is not None:
+            return running
+        # Not under the lock: this can take minutes, which `close` need not wait for.
+        python = self._python()
         with self._lock:
             if self._closed:
                 raise ModelError("the learnware is closed")
+            # Another thread may have been here first.
             if self._process is None or self._process.ended:
-                self._process = ModelProcess(self._folder, self._description, limits=self._limits)
+                self._process = ModelProcess(
+                    self._folder, self._description, limits=self._limits, python=python, isolation=self._isolation
+                )
             return self._process
 
     def close(self) -> None:
@@ -60,3 +91,16 @@ class RunningModel:
         # Only now: the model might still write there.
         if owned is not None:
             remove_folder(owned)
+
+    def _running(self) -> ModelProcess | None:
+        with self._lock:
+            if self._closed:
+                raise ModelError("the learnware is closed")
+            return None if self._process is None or self._process.ended else self._process
+
+    def _python(self) -> Path:
+        if self._environment == "current":
+            return Path(sys.executable)
+        from learndock.environment import build_environment
+
+        return build_environment(self._folder).python

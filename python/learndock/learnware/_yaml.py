@@ -7,25 +7,28 @@ from typing import Any
 
 from learndock.errors import LearnwareError
 
-__all__ = ["load_yaml"]
+__all__ = ["LARGEST_FILE", "load_yaml"]
 
 # PyYAML reads some 100 KiB a second.
-_LARGEST_FILE = 256 * 1024
+LARGEST_FILE = 256 * 1024
 _LARGEST_CONTENT = 2**20
 # Python does not print integers of thousands of digits, so no message could show them.
 _LONGEST_INTEGER = 1024
+# The one tag beyond YAML's own that the reference writes: its templates dump a model's shapes so.
+_TUPLE = "tag:yaml.org,2002:python/tuple"
 
 
-def load_yaml(file: Path) -> dict[str, Any]:
+def load_yaml(file: Path, *, max_bytes: int = LARGEST_FILE) -> dict[str, Any]:
     """Read the mapping in a YAML file.
 
     A file of a page can stand for more than fits into the memory: aliases of aliases double at every level, and so do
-    merge keys ("<<"). Merge keys are refused, and the content is measured as if written out.
+    merge keys ("<<"). Merge keys are refused, and the content is measured as if written out. A tag makes nothing but
+    a number, a string, a date, a set, a list, a tuple or a mapping.
 
     Raises
     ------
     LearnwareError
-        The file is missing, too large, no YAML, or no mapping of numbers, strings, dates, lists and mappings.
+        The file is missing, too large, no YAML, or no mapping of these.
     """
     import yaml
 
@@ -34,11 +37,15 @@ def load_yaml(file: Path) -> dict[str, Any]:
             # What would merge keys; without it such a key is an error.
             pass
 
+        def tuple_to_be(self, node: yaml.SequenceNode) -> _Tuple:
+            return _Tuple(self.construct_sequence(node, deep=True))
+
+    Loader.add_constructor(_TUPLE, Loader.tuple_to_be)
     try:
         with file.open("rb") as stream:
-            data = stream.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            raise LearnwareError(f"{file.name} is larger than {_LARGEST_FILE} bytes")
+            data = stream.read(max_bytes + 1)
+        if len(data) > max_bytes:
+            raise LearnwareError(f"{file.name} is larger than {max_bytes} bytes")
         content = yaml.load(data, Loader)
     except LearnwareError:
         raise
@@ -50,7 +57,19 @@ def load_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise LearnwareError(f"{file.name}: expected a mapping, got {type(content).__name__}")
     _check_size(content, file.name)
-    return content
+    return {key: _with_tuples(value) for key, value in content.items()}
+
+
+class _Tuple(list[Any]):
+    """A tuple to be, not hashable: the hash of one whose parts are aliases of one another takes forever."""
+
+
+def _with_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_tuples(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return (tuple if isinstance(value, _Tuple) else list)(map(_with_tuples, value))
+    return value
 
 
 def _check_size(content: object, file_name: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from learndock.errors import LearnwareError
-from learndock.learnware._yaml import load_yaml
+from learndock.learnware._yaml import LARGEST_FILE, load_yaml
 from learndock.runtime.description import ModelDescription
+from learndock.runtime.worker import packed
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -62,13 +63,18 @@ class LearnwareDescription:
     id: str | None = None
 
     @classmethod
-    def read(cls, folder: str | PathLike[str]) -> LearnwareDescription:
+    def read(cls, folder: str | PathLike[str], *, max_bytes: int = LARGEST_FILE) -> LearnwareDescription:
         """Read the learnware.yaml of a folder.
+
+        Classes that it names are only ever compared with the list of those that there are here; a module that it gives
+        for a specification is not even looked at.
 
         Parameters
         ----------
         folder : path
             The folder that holds learnware.yaml (see `find_root`).
+        max_bytes : int, default 256 KiB
+            A larger file is refused before it is read.
 
         Returns
         -------
@@ -80,7 +86,7 @@ class LearnwareDescription:
             The file is missing, is no YAML, or names what is not there, not allowed or outside the folder.
         """
         root = Path(folder)
-        content = load_yaml(root / _FILE)
+        content = load_yaml(root / _FILE, max_bytes=max_bytes)
         return cls(
             model=_model(root, _section(content, "model")),
             specifications=_specifications(root, content.get("stat_specifications")),
@@ -119,21 +125,21 @@ def _section(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 def _text(section: Mapping[str, Any], key: str) -> str | None:
     value = section.get(key)
-    # A number is what YAML makes of an id without quotes.
-    return None if value is None else str(value)[:1000]
+    # A number is what YAML makes of an id without quotes; halves of surrogate pairs could not be printed.
+    return None if value is None else str(value)[:1000].encode("utf-8", "replace").decode("utf-8")
 
 
 def _model(root: Path, section: Mapping[str, Any]) -> ModelDescription:
     class_name = section.get("class_name", "Model")
     if not isinstance(class_name, str) or not class_name.isidentifier():
-        raise LearnwareError(f"{_FILE}: model.class_name: expected the name of a class, got {class_name!r}")
+        raise LearnwareError(f"{_FILE}: model.class_name: expected the name of a class, got {class_name!r:.200}")
     module_path = section.get("module_path", "__init__.py")
     if not isinstance(module_path, str):
-        raise LearnwareError(f"{_FILE}: model.module_path: expected a file name, got {module_path!r}")
+        raise LearnwareError(f"{_FILE}: model.module_path: expected a file name, got {module_path!r:.200}")
     if module_path.endswith(".py"):
         module_path = _file(root, "model.module_path", module_path)
     elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", module_path):
-        raise LearnwareError(f"{_FILE}: model.module_path: expected a .py file or a module, got {module_path!r}")
+        raise LearnwareError(f"{_FILE}: model.module_path: expected a .py file or a module, got {module_path!r:.200}")
     return ModelDescription(class_name, module_path, _kwargs(section))
 
 
@@ -143,8 +149,10 @@ def _kwargs(section: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     if not isinstance(kwargs, dict):
         raise LearnwareError(f"{_FILE}: model.kwargs: expected a mapping, got {type(kwargs).__name__}")
+    if not all(isinstance(key, str) for key in kwargs):
+        raise LearnwareError(f"{_FILE}: model.kwargs: expected names as its keys, got {list(kwargs)!r:.200}")
     try:
-        text = json.dumps(kwargs)
+        text = json.dumps(packed(kwargs))
     except (TypeError, ValueError, RecursionError) as error:
         raise LearnwareError(
             f"{_FILE}: model.kwargs: expected numbers, strings, lists and mappings ({error})"

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
 from learndock._validation import as_array
+from learndock.environment.choice import checked_environment
+from learndock.environment.requirements import read_requirements
 from learndock.errors import InvalidArgument, ModelError, SpecificationFileError
 from learndock.learnware._running import RunningModel
 from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, find_root
-from learndock.learnware.requirements import read_requirements
+from learndock.runtime.isolation import least_isolation
 from learndock.runtime.scratch import private_folder, remove_folder
 
 if TYPE_CHECKING:
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from learndock.runtime.limits import ModelLimits
+    from learndock.environment.choice import EnvironmentChoice
+    from learndock.runtime import IsolationRequest, ModelLimits
     from learndock.specification import RKMETableSpecification, SemanticSpecification
 
 __all__ = ["Learnware"]
@@ -79,6 +82,8 @@ class Learnware:
         id: str | None = None,
         limits: ModelLimits | None = None,
         archive_limits: ArchiveLimits | None = None,
+        isolation: IsolationRequest = "auto",
+        environment: EnvironmentChoice = "current",
     ) -> Learnware:
         """Open a zip or folder; the model is not started.
 
@@ -93,7 +98,12 @@ class Learnware:
         limits : ModelLimits, optional
             What the model's process may use.
         archive_limits : ArchiveLimits, optional
-            How large the zip's contents, or the specification's file in a folder, may be.
+            How large the zip's contents, or the files in a folder that are read here, may be.
+        isolation : {"auto", "require", "landlock", "namespace"}
+            How well the model must be contained, see `ModelProcess`; asked for when the model is started.
+        environment : {"current", "build"}
+            The interpreter that the model runs in: this one, or one with what the learnware requires. That one is made,
+            or found where it was made before, when the model is started; see `learndock.environment`.
 
         Returns
         -------
@@ -102,7 +112,7 @@ class Learnware:
         Raises
         ------
         InvalidArgument
-            There is no such file.
+            There is no such file, or `isolation` or `environment` is none of the choices.
         ArchiveRejected
             The zip could do harm.
         LearnwareError
@@ -110,19 +120,28 @@ class Learnware:
         SpecificationFileError, SemanticError
             The statistical or the semantic specification in it is not as it must be.
         """
+        least_isolation(isolation)
+        environment = checked_environment(environment)
         source = Path(path)
         if not source.exists():
             raise InvalidArgument(f"path: expected a zip or a folder, got {source}, which does not exist")
         with contextlib.ExitStack() as undo:
             owned = None
             if not source.is_dir():
-                owned = private_folder("learndock-learnware-")
+                owned = private_folder("learnware")
                 undo.callback(remove_folder, owned)
                 extract(source, owned, limits=archive_limits)
             learnware = cls.__new__(cls)
             root = find_root(owned or source)
             learnware._read(source, root, semantic, id, archive_limits or ArchiveLimits())
-            learnware._running = RunningModel(learnware.folder, learnware.description.model, limits, owned)
+            learnware._running = RunningModel(
+                learnware.folder,
+                learnware.description.model,
+                limits=limits,
+                isolation=isolation,
+                environment=environment,
+                owned=owned,
+            )
             learnware._end = weakref.finalize(learnware, learnware._running.close)
             undo.pop_all()
         return learnware
@@ -165,6 +184,10 @@ class Learnware:
             The model did not answer in time, and was ended.
         ModelError
             It can't be started, raised, or returned no array of numbers or strings with one entry per row.
+        EnvironmentBuildError
+            No environment with what it requires can be made, where `open` was asked for one.
+        IsolationUnavailable
+            The model can't be contained here as `open` was asked to.
         """
         rows = as_array(X, "X")
         if rows.ndim == 0 or len(rows) == 0:
@@ -192,6 +215,19 @@ class Learnware:
     ) -> None:
         self.close()
 
+    # A handle to a process and a folder: a second one would start a second process, and end the first one's folder.
+    # scikit-learn's clone copies what an estimator was given, such as the learnwares of a reuser.
+    def __copy__(self) -> Learnware:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Learnware:
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            f"a Learnware can't be pickled: it stands for a process and files of this machine; open {self.path} again"
+        )
+
     def __repr__(self) -> str:
         name = self.id or (self.semantic.name if self.semantic is not None else self.description.name)
         return f"Learnware({name or self.path.name!r}, {self.specification}, {self.semantic})"
@@ -207,7 +243,7 @@ class Learnware:
         from learndock.specification import SemanticSpecification, load_spec
 
         self.path, self.folder = source, root
-        self.description = LearnwareDescription.read(root)
+        self.description = LearnwareDescription.read(root, max_bytes=limits.description_bytes)
         self.id = self.description.id if id is None else id
         self.specification = None
         # One of each class, and there is one class.
@@ -216,7 +252,9 @@ class Learnware:
                 self.specification = load_spec(root / entry.file_name, max_bytes=limits.specification_bytes)
         if semantic is None and self.description.semantic_file is not None:
             with _naming_within(root):
-                semantic = SemanticSpecification.load(root / self.description.semantic_file)
+                semantic = SemanticSpecification.load(
+                    root / self.description.semantic_file, max_bytes=limits.semantic_bytes
+                )
         elif semantic is not None and not isinstance(semantic, SemanticSpecification):
             semantic = SemanticSpecification.from_dict(semantic)
         self.semantic = semantic

@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-__all__ = ["readable_paths"]
+__all__ = ["library_folders", "readable_paths"]
 
 _SYSTEM = (
     "/usr",
@@ -32,6 +33,18 @@ _SYSTEM = (
 # Of an interpreter's prefix: it may be somebody's home.
 _OF_PREFIX = ("bin", "lib", "lib32", "lib64", "include", "share", "etc", "ssl", "pyvenv.cfg")
 _SECONDS = 60.0
+# Not what this process has loaded: a library that its user has in some folder of his would open that folder.
+_QUESTION = """
+import json, sys
+modules = list(sys.path)
+try:
+    import numpy
+except Exception:
+    pass
+with open("/proc/self/maps", errors="surrogateescape") as file:
+    maps = file.read().splitlines()
+print(json.dumps({"modules": modules, "prefixes": [sys.base_prefix, sys.base_exec_prefix], "maps": maps}))
+"""
 
 
 def readable_paths(python: str) -> list[str]:
@@ -49,12 +62,29 @@ def readable_paths(python: str) -> list[str]:
     home = _home(given.parent.parent / "pyvenv.cfg")
     if home is not None:
         prefixes += [home.parent, home.resolve().parent]
-    found = [str(prefix / name) for prefix in prefixes for name in _OF_PREFIX]
+    found = [python, *(str(prefix / name) for prefix in prefixes if _is_prefix(prefix) for name in _OF_PREFIX)]
     if python == sys.executable:
         found += _own_paths()
     # A library may lie anywhere; whoever sets this variable wants it found.
-    found += [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
-    return list(dict.fromkeys([*_SYSTEM, *found]))
+    found += library_folders()
+    return list(dict.fromkeys([*_SYSTEM, *(path for path in found if not _holds_all(path))]))
+
+
+def library_folders() -> list[str]:
+    """Folders of LD_LIBRARY_PATH, without those that depend on a working directory: a model's own would be one."""
+    return [folder for folder in os.environ.get("LD_LIBRARY_PATH", "").split(":") if folder.startswith("/")]
+
+
+def _is_prefix(folder: Path) -> bool:
+    """Whether an interpreter is installed there: a link to one may lie in ~/.local, beside a user's own data."""
+    return (folder / "pyvenv.cfg").is_file() or any(folder.glob("lib*/py*3*/os.py"))
+
+
+def _holds_all(path: str) -> bool:
+    """Whether the user's home or the folder for temporary files lie there: somebody has set a path too wide."""
+    lowest = {os.path.realpath(folder) for folder in (os.environ.get("HOME") or "/", tempfile.gettempdir())}
+    real = os.path.realpath(path)
+    return any(os.path.commonpath([real, folder]) == real for folder in lowest)
 
 
 def _home(file: Path) -> Path | None:
@@ -70,20 +100,18 @@ def _home(file: Path) -> Path | None:
 @functools.cache
 def _own_paths() -> tuple[str, ...]:
     """Where this interpreter looks for modules, apart from the folder of a script and PYTHONPATH, and for libraries."""
-    code = "import json, sys; print(json.dumps([*sys.path, sys.base_prefix, sys.base_exec_prefix]))"
     answer = subprocess.run(
-        [sys.executable, "-I", "-c", code],
+        [sys.executable, "-I", "-c", _QUESTION],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=True,
         timeout=_SECONDS,
     ).stdout
-    *modules, base, exec_base = json.loads(answer)
-    prefixes = [f"{prefix}/{name}" for prefix in (base, exec_base) for name in _OF_PREFIX]
-    libraries = {str(Path(line.split()[-1]).parent) for line in _mapped_libraries()}
-    return tuple(path for path in [*prefixes, *modules, *sorted(libraries)] if path.startswith("/"))
+    found = json.loads(answer)
+    prefixes = [f"{prefix}/{name}" for prefix in found["prefixes"] for name in _OF_PREFIX]
+    libraries = sorted({str(Path(line.split(maxsplit=5)[5]).parent) for line in found["maps"] if _is_library(line)})
+    return tuple(path for path in [*prefixes, *found["modules"], *libraries] if path.startswith("/"))
 
 
-def _mapped_libraries() -> list[str]:
-    lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    return [line for line in lines if "/" in line and ".so" in line and not line.endswith("(deleted)")]
+def _is_library(line: str) -> bool:
+    return "/" in line and ".so" in line and not line.endswith("(deleted)")

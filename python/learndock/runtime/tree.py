@@ -20,6 +20,7 @@ from learndock.errors import IsolationUnavailable
 from learndock.runtime.channel import ProtocolError, printable, receive
 from learndock.runtime.guard.processes import descendants, is_stopped, processes_naming, send_signal
 from learndock.runtime.isolation import Containment, Isolation
+from learndock.runtime.readable import library_folders
 from learndock.runtime.scratch import private_folder, remove_folder
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ _LOOK_SECONDS = 0.2
 # reaches a model: credentials often are there.
 _PASSED_ON = (
     "CUDA_VISIBLE_DEVICES",
-    "LD_LIBRARY_PATH",
     "MKL_NUM_THREADS",
     "NUMBA_NUM_THREADS",
     "OMP_NUM_THREADS",
@@ -115,7 +115,8 @@ class ProcessTree:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(supervisor_end.fileno(), worker_end.fileno()),
-                cwd=self._folder,
+                # Not the model's folder, where a library could be waiting for whoever looks in the working directory.
+                cwd="/",
                 env=_environment(self._folder),
                 start_new_session=True,
             )
@@ -225,7 +226,7 @@ class ProcessTree:
         """End the tree without its supervisor's help: it was killed or stopped, as a model can do."""
         # The supervisor last: as long as it is there, even if stopped, orphans are found below it.
         for _ in range(20):
-            alive = {pid for pid, state in descendants(self._supervisor.pid).items() if state != "Z"}
+            alive = {pid for pid, process in descendants(self._supervisor.pid).items() if process.alive}
             if not alive:
                 break
             send_signal(alive, signal.SIGKILL)
@@ -274,6 +275,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
         **{name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+        **({"LD_LIBRARY_PATH": ":".join(folders)} if (folders := library_folders()) else {}),
         **dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP"), str(folder)),
     }
 

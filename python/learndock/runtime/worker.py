@@ -1,8 +1,8 @@
 """The model's process: imports the model, and answers the host's calls with arrays.
 
-It runs as a script and needs the standard library and NumPy: the Python it runs in need not have learndock. Limits and
-isolation are not its concern: the supervisor has set them before this file was read. It shares its process with
-the model, so the host believes nothing that it sends.
+It runs as a script and needs the standard library and NumPy: the Python it runs in need not have learndock, and may be
+any since 3.8. Limits and isolation are not its concern: the supervisor has set them before this file was read. It
+shares its process with the model, so the host believes nothing that it sends.
 """
 
 from __future__ import annotations
@@ -32,19 +32,48 @@ _PACKAGE = "learnware_model"
 # Holds a traceback, or the arguments of a constructor. Half of what Linux lets a packet have by default.
 LARGEST_MESSAGE = 96 * 1024
 _LONGEST_ERROR = 8000
+# fcntl has these names since Python 3.9.
+_F_ADD_SEALS = 1033
+_SEAL_SHRINK, _SEAL_GROW, _SEAL_WRITE = 2, 4, 8
+
+
+def packed(value: Any) -> Any:
+    """Say a value in JSON that `unpacked` makes the same value of: tuples, and keys that are no strings, included."""
+    if isinstance(value, dict):
+        return ["dict", *([packed(key), packed(item)] for key, item in value.items())]
+    if isinstance(value, (list, tuple)):
+        return ["tuple" if isinstance(value, tuple) else "list", *map(packed, value)]
+    return value
+
+
+def unpacked(value: Any) -> Any:
+    """The opposite of `packed`."""
+    if not isinstance(value, list):
+        return value
+    kind, *items = value
+    if kind == "dict":
+        return {unpacked(key): unpacked(item) for key, item in items}
+    return (tuple if kind == "tuple" else list)(map(unpacked, items))
 
 
 def load_class(folder: str, module_path: str, class_name: str, standin: str) -> Any:
     """Import the model's class from its folder."""
     if importlib.util.find_spec("learnware") is None:
         sys.path.append(standin)
-    # Modules of the folder can be imported by their plain name, too.
-    sys.path.insert(0, folder)
+    # Modules of the folder can be imported by their plain name, too. They come after the standard library, which would
+    # else find a helper random.py, and before what is installed, which may have a module utils or model.
+    sys.path.insert(_first_installed(sys.path), folder)
     module = _import_file(folder, module_path) if module_path.endswith(".py") else importlib.import_module(module_path)
     found = getattr(module, class_name)
     # Pickles that were written by a script name its classes so.
     setattr(sys.modules["__main__"], class_name, found)
     return found
+
+
+def _first_installed(paths: list[str]) -> int:
+    """Where in sys.path the standard library ends."""
+    installed = (Path(path).name in ("site-packages", "dist-packages") for path in paths)
+    return next((number for number, is_installed in enumerate(installed) if is_installed), len(paths))
 
 
 def _import_file(folder: str, module_path: str) -> types.ModuleType:
@@ -76,7 +105,7 @@ def shape_of(model: Any, name: str) -> list[int] | None:
     shape: Any = getattr(model, name, None)
     if hasattr(shape, "__index__"):
         shape = (shape,)
-    if not isinstance(shape, Iterable) or isinstance(shape, str | bytes):
+    if not isinstance(shape, Iterable) or isinstance(shape, (str, bytes)):
         return None
     try:
         return [operator.index(length) for length in shape]
@@ -110,6 +139,8 @@ def to_array(answer: Any) -> Any:
         result = np.asarray(answer)
     except ValueError as error:
         raise TypeError(f"it returned a {type(answer).__name__} that is no rectangular array: {error}") from None
+    if result.dtype == object and result.ndim:
+        result = _without_objects(result)
     if result.dtype.kind == "f" and result.dtype.itemsize > 8:
         result = result.astype(np.float64)
     if result.dtype.kind == "U" and result.dtype.itemsize == 0:
@@ -117,6 +148,17 @@ def to_array(answer: Any) -> Any:
     if result.dtype.kind not in "biufU":
         raise TypeError(f"it returned an array of dtype {result.dtype}, expected numbers, truth values or strings")
     return np.ascontiguousarray(result, dtype=result.dtype.newbyteorder("<")).reshape(result.shape)
+
+
+def _without_objects(result: Any) -> Any:
+    """Numbers or strings out of an array of objects, which is what pandas makes of columns of several types."""
+    import numpy as np
+
+    kinds = {type(item) for item in result.flat}
+    for allowed in ((str,), (bool, int, float, np.bool_, np.integer, np.floating)):
+        if kinds and all(issubclass(kind, allowed) for kind in kinds):
+            return np.array(result.tolist())
+    return result
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], int | None]:
@@ -140,7 +182,7 @@ def send(channel: socket.socket, message: dict[str, Any], *, result: Any = None)
         data = memoryview(result.reshape(-1).view("u1")) if result.nbytes else memoryview(b"")
         while data:
             data = data[os.write(descriptor, data) :]
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+        fcntl.fcntl(descriptor, _F_ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_WRITE)
         message = {**message, "dtype": result.dtype.str, "shape": result.shape}
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [descriptor]))]
         channel.sendmsg([json.dumps(message).encode()], rights)
@@ -199,10 +241,8 @@ class Worker:
                 # Such as a prediction that is larger than a file may be.
                 send(self._channel, {"call": message["call"], "error": _described(error)})
 
-    def _start(
-        self, folder: str, module_path: str, class_name: str, kwargs: dict[str, Any], standin: str
-    ) -> dict[str, Any]:
-        self._model = load_class(folder, module_path, class_name, standin)(**kwargs)
+    def _start(self, folder: str, module_path: str, class_name: str, kwargs: list[Any], standin: str) -> dict[str, Any]:
+        self._model = load_class(folder, module_path, class_name, standin)(**unpacked(kwargs))
         if not callable(getattr(self._model, "predict", None)):
             raise TypeError(f"{class_name} has no method predict")
         return {name: shape_of(self._model, name) for name in ("input_shape", "output_shape")}

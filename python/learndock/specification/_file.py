@@ -7,38 +7,31 @@ is taken, and nothing in it is executed.
 from __future__ import annotations
 
 import json
-import lzma
-import struct
+import math
+import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from learndock._bounded_zip import ListTooLong, bounded_zip
 from learndock._durable import replaced_file
+from learndock._json import load_json
 from learndock.errors import SpecificationFileError
 
 DEFAULT_MAX_BYTES = 256 * 2**20
 
-# What zipfile and NumPy raise for files that are not what they say.
-_BROKEN = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    struct.error,
-    ValueError,
-    EOFError,
-    OverflowError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-)
 _MOST_MEMBERS = 32
-# Objects, lists and text take up to fifty bytes of memory a byte of file; numbers, which a specification is made of, a
+# Objects, lists and text take up to sixty bytes of memory a byte of file; numbers, which a specification is made of, a
 # few. A list for every point of a million rows is let through.
 _MOST_OF_A_KIND = {b"{": 100, b"[": 2_000_000, b'"': 2_000}
+# Of a byte or two each, numbers take up to thirty times their file.
+_LEAST_BYTES_A_NUMBER = 4
+_LISTS_OF_NUMBERS = {"z", "beta"}
+# What is no list: text that names something, or one number.
+_LONGEST_TEXT = 1000
 
 
 def write_spec_file(path: Path, fields: Mapping[str, Any]) -> None:
@@ -67,69 +60,103 @@ def read_spec_file(path: Path, *, max_bytes: int) -> dict[str, Any]:
             raise SpecificationFileError(f"{path}: expected a file")
         if size > max_bytes:
             raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes, got {size}")
-        return _read_npz(path, max_bytes) if path.suffix == ".npz" else _read_json(path)
+        fields = _read_npz(path, max_bytes) if path.suffix == ".npz" else _read_json(path, max_bytes)
     except OSError as error:
         raise SpecificationFileError(f"{path}: can't be read ({error.strerror or error})") from None
+    for name, value in fields.items():
+        if len(name) > _LONGEST_TEXT or (isinstance(value, str) and len(value) > _LONGEST_TEXT):
+            raise SpecificationFileError(f"{path}: {name[:80]}: expected at most {_LONGEST_TEXT} characters, got more")
+    return fields
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    for sign, most in _MOST_OF_A_KIND.items():
+def _read_json(path: Path, max_bytes: int) -> dict[str, Any]:
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:  # it has grown since it was measured
+        raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes, got more")
+    for sign, most in {**_MOST_OF_A_KIND, b",": max(2_000_000, max_bytes // _LEAST_BYTES_A_NUMBER)}.items():
         if content.count(sign) > most:
             raise SpecificationFileError(f"{path}: expected lists of numbers, got more than {most} of {sign.decode()}")
     try:
-        fields = json.loads(content)
-    except RecursionError:
-        raise SpecificationFileError(f"{path}: expected a JSON object, got one nested too deeply") from None
-    except ValueError as error:  # broken JSON, not UTF-8, or an integer of thousands of digits
-        raise SpecificationFileError(f"{path}: expected JSON, got a file that is none ({error})") from None
+        fields = load_json(content)
+    # Broken JSON, not UTF-8, an integer of thousands of digits, or nested too deeply.
+    except ValueError as error:
+        raise SpecificationFileError(f"{path}: expected JSON, got a file that is none ({error!s:.500})") from None
     if not isinstance(fields, dict):
         raise SpecificationFileError(f"{path}: expected a JSON object, got {type(fields).__name__}")
+    # Signs of text beyond the names of the fields and their own values.
+    others = content.count(b'"') > 2 * (len(fields) + sum(isinstance(value, str) for value in fields.values()))
+    for name in _LISTS_OF_NUMBERS & fields.keys():
+        fields[name] = _numbers(fields[name], f"{path}: {name}", may_hold_text=others)
     return fields
+
+
+def _numbers(rows: Any, name: str, *, may_hold_text: bool) -> Any:
+    """Lists of numbers as float64.
+
+    NumPy takes text for numbers where it can; where it chooses the type, it makes every item as long as the longest.
+    """
+    if may_hold_text and isinstance(rows, list):
+        items = (item for row in rows for item in (row if isinstance(row, list) else (row,)))
+        if any(isinstance(item, str) for item in items):
+            raise SpecificationFileError(f"{name}: expected numbers, got text among them")
+    try:
+        return np.array(rows, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SpecificationFileError(f"{name}: expected a rectangular list of numbers ({error!s:.200})") from None
 
 
 def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     left = max_bytes
     try:
-        with zipfile.ZipFile(path) as archive:
+        # What NumPy and ast have to say about a header is no concern of the reader's.
+        with warnings.catch_warnings(), bounded_zip(path, entries=_MOST_MEMBERS) as archive:
+            warnings.simplefilter("ignore")
             if len(archive.infolist()) > _MOST_MEMBERS:
                 raise SpecificationFileError(f"{path}: expected at most {_MOST_MEMBERS} arrays, got more")
             for member in archive.infolist():
+                name = member.filename.removesuffix(".npy")
+                if name in fields:
+                    raise SpecificationFileError(f"{path}: expected each array once, got {name[:80]!r} twice")
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise SpecificationFileError(f"{path}: expected arrays stored or deflated, got another method")
                 left -= member.file_size
                 if left < 0:
                     raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes in all, got more")
                 with archive.open(member) as file:
-                    fields[member.filename.removesuffix(".npy")] = _read_array(file, member, path)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        SyntaxError,
-    ) as error:
-        raise SpecificationFileError(f"{path}: expected an .npz file, got one that can't be read ({error})") from None
+                    fields[name] = _read_array(file, member, path, max_bytes // _LEAST_BYTES_A_NUMBER)
+    except (SpecificationFileError, OSError):
+        raise
+    except ListTooLong as error:
+        raise SpecificationFileError(f"{path}: {error}") from None
+    # zipfile, NumPy and ast let exceptions of many kinds out of a file that is not what it says.
+    except Exception as error:
+        raise SpecificationFileError(
+            f"{path}: expected an .npz file, got one that can't be read ({error!s:.500})"
+        ) from None
     return fields
 
 
-def _read_array(file: Any, member: zipfile.ZipInfo, path: Path) -> Any:
+def _read_array(file: Any, member: zipfile.ZipInfo, path: Path, most_numbers: int) -> Any:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     else:
         shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     if dtype.kind not in "biufU":
-        raise SpecificationFileError(f"{path}: expected numbers in {member.filename}, got dtype {dtype}")
+        raise SpecificationFileError(f"{path}: expected numbers in {member.filename[:80]}, got dtype {dtype!s:.200}")
     # In Python's integers: a claim of 2^62 rows does not overflow.
-    claimed = dtype.itemsize
-    for length in shape:
-        claimed *= int(length)
+    numbers = math.prod(map(int, shape))
+    claimed = dtype.itemsize * numbers
     if claimed < 0 or claimed > member.file_size:
-        raise SpecificationFileError(f"{path}: {member.filename} claims shape {shape} in {member.file_size} bytes")
+        raise SpecificationFileError(
+            f"{path}: {member.filename[:80]} claims shape {str(shape)[:200]} in {member.file_size} bytes"
+        )
+    if numbers > most_numbers:
+        raise SpecificationFileError(f"{path}: expected at most {most_numbers} numbers in an array, got {numbers}")
     data = file.read(claimed)
     if len(data) != claimed:
-        raise SpecificationFileError(f"{path}: {member.filename} is truncated")
+        raise SpecificationFileError(f"{path}: {member.filename[:80]} is truncated")
     array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
     return array.item() if array.ndim == 0 else array

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock._validation import as_array, finite
+from learndock._validation import as_array, column_names, finite
 from learndock.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _NUDGE = 1e-3
 
 def rows_of(X: Any) -> FloatArray:
     """The table as float64 (n, d), NaN replaced by the mean of its column. Never a view of the caller's array."""
-    names = [str(name) for name in getattr(X, "columns", [])]
+    names = column_names(X)
     array = as_array(X, "X")
     if array.ndim != 2:
         raise InvalidArgument(f"X: expected 2 dimensions (rows, features), got shape {array.shape}")

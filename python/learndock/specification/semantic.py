@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learndock._json import load_json
+from learndock._validation import positive_integer
 from learndock.errors import InvalidArgument, SemanticError, SpecificationFileError
 from learndock.specification.semantic_vocabulary import KEY_TYPES, TASKS_OF_DATA
 
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["SemanticSpecification"]
 
 # Half a million feature names fit; what is larger is no semantic specification.
-_LARGEST_FILE = 16 * 2**20
+LARGEST_FILE = 16 * 2**20
+# Beside text, a specification is a dozen lists and objects; lists within lists take twenty times their file in memory.
+_MOST_OF_A_KIND = {b'"': 2_500_000, b"{": 1000, b"[": 1000}
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
@@ -178,13 +182,14 @@ class SemanticSpecification:
         return {**entries, "Input": self.input or {}, "Output": self.output or {}}
 
     @classmethod
-    def load(cls, path: str | PathLike[str]) -> SemanticSpecification:
+    def load(cls, path: str | PathLike[str], *, max_bytes: int = LARGEST_FILE) -> SemanticSpecification:
         """Read a JSON file that holds the reference's dict.
 
         Parameters
         ----------
         path : path
-            At most 16 MiB.
+        max_bytes : int, default 16 MiB
+            A larger file is refused.
 
         Returns
         -------
@@ -197,7 +202,35 @@ class SemanticSpecification:
         SemanticError
             It is JSON, but breaks a rule; the message lists every fault.
         """
-        return cls.from_dict(_json_object(Path(path)))
+        return cls.from_json(_content(Path(path), positive_integer(max_bytes, "max_bytes")), name=str(path))
+
+    @classmethod
+    def from_json(cls, content: bytes, *, name: str = "the semantic specification") -> SemanticSpecification:
+        """Read JSON that holds the reference's dict.
+
+        Parameters
+        ----------
+        content : bytes
+            UTF-8.
+        name : str
+            What an error calls it.
+
+        Returns
+        -------
+        SemanticSpecification
+
+        Raises
+        ------
+        SpecificationFileError
+            It is no JSON, or holds more lists and objects than any semantic specification.
+        SemanticError
+            It is JSON, but breaks a rule; the message lists every fault.
+        """
+        try:
+            specification = load_json(content, most=_MOST_OF_A_KIND)
+        except ValueError as error:
+            raise SpecificationFileError(f"{name} is not JSON of a semantic specification: {error!s:.500}") from None
+        return cls.from_dict(specification)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the reference's dict as JSON.
@@ -275,16 +308,12 @@ def _thawed(side: tuple[int, tuple[tuple[str, str], ...]] | None) -> dict[str, A
     return None if side is None else {"Dimension": side[0], "Description": dict(side[1])}
 
 
-def _json_object(file: Path) -> Any:
-    """Read the value in a JSON file, with a limit on its size."""
+def _content(file: Path, max_bytes: int) -> bytes:
     try:
         with file.open("rb") as stream:
-            content = stream.read(_LARGEST_FILE + 1)
+            content = stream.read(max_bytes + 1)
     except OSError as error:
         raise SpecificationFileError(f"can't read the semantic specification {file}: {error.strerror}") from error
-    if len(content) > _LARGEST_FILE:
-        raise SpecificationFileError(f"{file} is larger than {_LARGEST_FILE} bytes: no semantic specification")
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise SpecificationFileError(f"{file} is not JSON: {error}") from error
+    if len(content) > max_bytes:
+        raise SpecificationFileError(f"{file} is larger than {max_bytes} bytes: no semantic specification")
+    return content

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from learndock.errors import SemanticError
 from learndock.specification.semantic_vocabulary import KEY_TYPES, VALUES_OF_KEY, one_of, shown
@@ -16,17 +16,26 @@ if TYPE_CHECKING:
 
 __all__ = ["SemanticQuery"]
 
-# Keys of a user's dict that filter nothing here: names and descriptions are for text search, the sides for the
-# heterogeneous one.
-_KEYS_LEFT_ALONE = ("Name", "Description", "Input", "Output")
+_TEXT_KEYS = ("Name", "Description")
+# Keys of a user's dict that filter nothing here: the sides are for the heterogeneous search.
+_KEYS_LEFT_ALONE = ("Input", "Output")
+# A learnware's description may be long; what somebody looks for in it is not.
+_LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True, slots=True, init=False, repr=False)
 class SemanticQuery:
-    """A filter over learnwares: those whose every asked key holds one of the values asked for.
+    """A filter over learnwares: those whose every asked key holds one of the values asked for, and the text asked for.
+
+    A text is looked for in name *and* description of a learnware, whichever of the two it was given as, and without
+    regard to upper and lower case (the reference's rule). A dock first looks for learnwares that hold every text as it
+    is; only where there is none, for those where each is similar enough to a part of the name or of the description
+    (`rapidfuzz.fuzz.partial_ratio` of 75 or more).
 
     Parameters
     ----------
+    name, description : str
+        Texts to look for; the empty one, the default, is held by all.
     data, task, library, scenario, license, model : str or iterable of str
         One value or several, any of which will do; none, the default, means any. "Others" among the values of
         `model` means any too: the reference's default dict says so and would find no language model otherwise.
@@ -41,8 +50,12 @@ class SemanticQuery:
     >>> query = SemanticQuery(data="Table", scenario=["Health", "Nature"])
     >>> query.classes, query.tags
     ({'Data': ('Table',)}, {'Scenario': ('Health', 'Nature')})
+    >>> SemanticQuery(name="readmission").texts
+    ('readmission',)
     """
 
+    name: str
+    description: str
     data: tuple[str, ...]
     task: tuple[str, ...]
     library: tuple[str, ...]
@@ -53,6 +66,8 @@ class SemanticQuery:
     def __init__(
         self,
         *,
+        name: str = "",
+        description: str = "",
         data: str | Iterable[str] = (),
         task: str | Iterable[str] = (),
         library: str | Iterable[str] = (),
@@ -61,11 +76,22 @@ class SemanticQuery:
         model: str | Iterable[str] = (),
     ) -> None:
         self._fill(
-            {"Data": data, "Task": task, "Library": library, "Scenario": scenario, "License": license, "Model": model}
+            {
+                "Name": name,
+                "Description": description,
+                "Data": data,
+                "Task": task,
+                "Library": library,
+                "Scenario": scenario,
+                "License": license,
+                "Model": model,
+            }
         )
 
     def _fill(self, asked: Mapping[str, object]) -> None:
         faults: list[str] = []
+        for key in _TEXT_KEYS:
+            object.__setattr__(self, key.lower(), _checked_text(key, asked.get(key, ""), faults))
         for key in VALUES_OF_KEY:
             values = _checked(key, asked.get(key, ()), faults)
             object.__setattr__(self, key.lower(), () if key == "Model" and "Others" in values else values)
@@ -79,8 +105,8 @@ class SemanticQuery:
         Parameters
         ----------
         query : mapping
-            Every key optional, and so is each "Type". Name, Description, Input and Output may be there and filter
-            nothing; any other key is a fault, for a misspelt one would quietly widen the search.
+            Every key optional, and so is each "Type". Input and Output may be there and filter nothing; any other key
+            is a fault, for a misspelt one would quietly widen the search.
 
         Returns
         -------
@@ -94,19 +120,19 @@ class SemanticQuery:
         if not isinstance(query, Mapping):
             raise SemanticError(f"query: got {type(query).__name__}, expected a dict")
         faults = [
-            f"{shown(key)}: no key of a query, expected {one_of((*VALUES_OF_KEY, *_KEYS_LEFT_ALONE))}"
+            f"{shown(key)}: no key of a query, expected {one_of((*KEY_TYPES, *_KEYS_LEFT_ALONE))}"
             for key in query
-            if key not in VALUES_OF_KEY and key not in _KEYS_LEFT_ALONE
+            if key not in KEY_TYPES and key not in _KEYS_LEFT_ALONE
         ]
         asked: dict[str, object] = {}
-        for key in VALUES_OF_KEY:
+        for key in KEY_TYPES:
             entry = query.get(key) or {}
             if not isinstance(entry, Mapping):
                 faults.append(f"{key}: got {shown(entry)}, expected a dict {{'Values': ...}}")
             elif entry.get("Type", KEY_TYPES[key]) != KEY_TYPES[key]:
                 faults.append(f"{key}: got Type {shown(entry['Type'])}, expected {KEY_TYPES[key]!r}")
             else:
-                asked[key] = entry.get("Values") or ()
+                asked[key] = entry.get("Values") or ("" if key in _TEXT_KEYS else ())
         answer = cls.__new__(cls)
         try:
             answer._fill(asked)
@@ -123,8 +149,8 @@ class SemanticQuery:
         Parameters
         ----------
         asked : SemanticQuery, SemanticSpecification or mapping
-            A specification asks for learnwares that share its classes and at least one value of each of its tags; a
-            mapping is read by `from_dict`.
+            A specification asks for learnwares that share its classes and at least one value of each of its tags, of
+            whatever name; a mapping is read by `from_dict`, its Name and Description too.
 
         Returns
         -------
@@ -142,8 +168,9 @@ class SemanticQuery:
         from learndock.specification.semantic import SemanticSpecification
 
         if isinstance(asked, SemanticSpecification):
-            values = {**asked.classes, **asked.tags}
-            return cls(**{key.lower(): of_key for key, of_key in values.items()})
+            answer = cls.__new__(cls)
+            answer._fill({**asked.classes, **asked.tags})
+            return answer
         raise SemanticError(
             f"semantic: got {type(asked).__name__}, expected a SemanticQuery, a SemanticSpecification or a dict"
         )
@@ -158,28 +185,38 @@ class SemanticQuery:
         """The values asked for, by key, of the keys that may hold several in a learnware."""
         return self._asked("Tag")
 
-    def matches(self, semantic: SemanticSpecification) -> bool:
-        """Whether a learnware of this semantic specification is among those asked for.
-
-        Parameters
-        ----------
-        semantic : SemanticSpecification
-
-        Returns
-        -------
-        bool
-            True where, for every key asked, one of the learnware's values is one of the values asked for.
-        """
-        held = {**semantic.classes, **semantic.tags}
-        return all(set(values) & set(held[key]) for key, values in {**self.classes, **self.tags}.items())
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts asked for."""
+        return tuple(text for text in (self.name, self.description) if text)
 
     def _asked(self, *kinds: str) -> dict[str, tuple[str, ...]]:
         values = {key: getattr(self, key.lower()) for key in VALUES_OF_KEY if KEY_TYPES[key] in kinds}
         return {key: asked for key, asked in values.items() if asked}
 
     def __repr__(self) -> str:
+        texts = [f"{key}={text!r}" for key, text in (("name", self.name), ("description", self.description)) if text]
         asked = {**self.classes, **self.tags}
-        return f"SemanticQuery({', '.join(f'{key.lower()}={list(values)}' for key, values in asked.items())})"
+        return f"SemanticQuery({', '.join(texts + [f'{key.lower()}={list(asked[key])}' for key in asked])})"
+
+
+def _checked_text(key: str, value: object, faults: list[str]) -> str:
+    if is_text(value) and len(value) <= _LONGEST_TEXT:
+        return value
+    came = f"{len(value)} characters" if is_text(value) else shown(value)
+    faults.append(f"{key}: got {came}, expected a text of at most {_LONGEST_TEXT} characters, in UTF-8 and without NUL")
+    return ""
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a name could hold the value: a string without NUL and without halves of surrogate pairs."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _checked(key: str, values: object, faults: list[str]) -> tuple[str, ...]:

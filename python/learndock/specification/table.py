@@ -62,6 +62,18 @@ class RKMETableSpecification:
     ------
     InvalidArgument
         For wrong shapes, NaN or infinity, differing numbers of points and weights, or gamma <= 0.
+
+    Examples
+    --------
+    Two single points at distance 1 with gamma = 1: 1 - 2/e + 1.
+
+    >>> from learndock import RKMETableSpecification
+    >>> here = RKMETableSpecification([[0.0]], [1.0], gamma=1.0)
+    >>> there = RKMETableSpecification([[1.0]], [1.0], gamma=1.0)
+    >>> round(here.mmd2(there), 6)
+    1.264241
+    >>> here.herd(3, random_state=0).shape
+    (3, 1)
     """
 
     type: ClassVar[str] = "RKMETableSpecification"

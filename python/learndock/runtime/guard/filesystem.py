@@ -18,6 +18,7 @@ _OLD = "/.old"
 _MOST_LINKS = 40
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _GPU_PREFIX = "nvidia"
+_SHARED_FILES = 16384
 _ETC_FILES = {
     "passwd": "model:x:1000:1000::/tmp:/bin/false\n",
     "group": "model:x:1000:\n",
@@ -52,9 +53,10 @@ def enter_new_root(*, readable: Iterable[str], scratch: str, shared_memory_bytes
     os.makedirs(_OLD + own_tmp, mode=0o700, exist_ok=True)
     mount(_OLD + own_tmp, "/tmp", None, _MS_BIND)
     set_mount_attributes("/tmp", _ATTR_NOSUID | _ATTR_NODEV, recursive=False)
-    _show(scratch, attributes=_ATTR_NOSUID | _ATTR_NODEV)
     for path in readable:
         _show(path, attributes=_ATTR_READONLY | _ATTR_NOSUID | _ATTR_NODEV)
+    # Last: what is readable may hold it.
+    _show(scratch, attributes=_ATTR_NOSUID | _ATTR_NODEV, again=True)
     _make_devices(shared_memory_bytes)
     for name, text in _ETC_FILES.items():
         _write_file(posixpath.join("/etc", name), text)
@@ -71,15 +73,15 @@ def seal_root() -> None:
         set_mount_attributes(path, _ATTR_READONLY, recursive=False)
 
 
-def _show(path: str, *, attributes: int) -> None:
-    """Bind a file or folder of the old root to the same path of the new one."""
+def _show(path: str, *, attributes: int, again: bool = False) -> None:
+    """Bind a file or folder of the old root to the same path of the new one, even if it is seen there already."""
     target = _real_path(path)
-    if target is None or _is_shown(target):
+    if target is None or target == "/" or (_is_shown(target) and not again):
         return
     source = _OLD + target
     if os.path.isdir(source):
         _make_directory(target)
-    else:
+    elif not os.path.lexists(target):
         _write_file(target, "")
     mount(source, target, None, _MS_BIND | _MS_REC)
     set_mount_attributes(target, attributes, recursive=True)
@@ -144,7 +146,11 @@ def _make_devices(shared_memory_bytes: int) -> None:
         if not os.path.isdir(f"{_OLD}/dev/{name}"):
             _write_file(f"/dev/{name}", "")
             mount(f"{_OLD}/dev/{name}", f"/dev/{name}", None, _MS_BIND)
+            # The device can be written to, its mode and times can't be changed.
+            set_mount_attributes(f"/dev/{name}", _ATTR_READONLY, recursive=False)
     for name, link in {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}.items():
         os.symlink(f"/proc/self/fd{link}", f"/dev/{name}")
     _make_directory("/dev/shm")
-    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, f"mode=700,size={shared_memory_bytes}")
+    # Empty files take memory too, which the size does not count.
+    options = f"mode=700,size={shared_memory_bytes},nr_inodes={_SHARED_FILES}"
+    mount("tmpfs", "/dev/shm", "tmpfs", _NOSUID | _NODEV | _NOEXEC, options)

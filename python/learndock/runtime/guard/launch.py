@@ -181,9 +181,15 @@ def _be_first(settings: Settings, output: int, report: int, told: int) -> NoRetu
     try:
         prctl(Prctl.SET_PDEATHSIG, int(signal.SIGKILL))
         own_id = int(os.read(told, 64))
+        # Python's own handler would let the model interrupt this process, which is deaf to what has none.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         filesystem.enter_new_root(
             readable=settings["readable"], scratch=settings["folder"], shared_memory_bytes=_SHARED_MEMORY
         )
+        # By the host's /dev/null, open until now, a model of root's could change that file's mode.
+        null = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
         _limit_namespaces()
         filesystem.seal_root()
         worker = os.fork()
@@ -240,7 +246,7 @@ def _become_worker(settings: Settings, output: int, *, in_host: bool) -> NoRetur
         if settings["most"] >= LANDLOCK and landlock.abi_version():
             landlock.restrict(**_landlock_paths(settings, in_host=in_host))
         if seccomp.supported():
-            seccomp.restrict(in_host=in_host)
+            seccomp.restrict(in_host=in_host, spared=(os.getppid(), settings["host"]) if in_host else ())
         command = settings["command"]
         os.execv(command[0], [*command, str(settings["control"])])
     except BaseException as error:
@@ -269,7 +275,8 @@ def _limit_resources(limits: dict[str, float]) -> None:
     _set_limit(resource.RLIMIT_DATA, int(limits["memory_bytes"]))
     _set_limit(resource.RLIMIT_FSIZE, int(limits["file_bytes"]))
     _set_limit(resource.RLIMIT_NOFILE, _OPEN_FILES)
-    _set_limit(resource.RLIMIT_CORE, 0)
+    # Of 1 byte no core is written; 0 would still let a crash start the host's program for cores, as root.
+    _set_limit(resource.RLIMIT_CORE, 1)
     # This limit counts all tasks of the user, not those of the tree.
     _set_limit(resource.RLIMIT_NPROC, task_count() + _BURST_TASKS)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import NamedTuple
 
 __all__ = [
+    "Process",
     "cpu_seconds",
     "descendants",
     "end_descendants",
@@ -20,19 +22,39 @@ __all__ = [
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def descendants(root: int) -> dict[int, str]:
-    """State (as in /proc: "R", "Z", ...) of every process below `root`, by id."""
-    children: dict[int, list[tuple[int, str]]] = {}
+class Process(NamedTuple):
+    """What /proc says of a process.
+
+    Attributes
+    ----------
+    state : str
+        That of its first thread: "R", "Z", ...
+    threads : int
+        The first one included, even if it has ended.
+    """
+
+    state: str
+    threads: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether one of its threads runs: the first one may end before the others, and is a zombie then."""
+        return self.state != "Z" or self.threads > 1
+
+
+def descendants(root: int) -> dict[int, Process]:
+    """Every process below `root`, by id."""
+    children: dict[int, list[tuple[int, Process]]] = {}
     for pid in _process_ids():
         fields = _stat_fields(pid)
         if fields:
-            children.setdefault(int(fields[1]), []).append((pid, fields[0]))
-    found: dict[int, str] = {}
+            children.setdefault(int(fields[1]), []).append((pid, Process(fields[0], int(fields[17]))))
+    found: dict[int, Process] = {}
     waiting = [root]
     while waiting:
-        for pid, state in children.get(waiting.pop(), []):
+        for pid, process in children.get(waiting.pop(), []):
             if pid not in found:
-                found[pid] = state
+                found[pid] = process
                 waiting.append(pid)
     return found
 

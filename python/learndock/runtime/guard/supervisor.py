@@ -14,6 +14,7 @@ the tree by its environment (`processes_naming`).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -32,6 +33,7 @@ __all__ = ["Supervisor"]
 
 _TAIL_BYTES = 8192
 _LARGEST_MESSAGE = 4096
+_PRIORITY = -20
 
 
 class Supervisor:
@@ -87,6 +89,9 @@ class Supervisor:
         poller = select.poll()
         for descriptor in (self._status.fileno(), output, wake):
             poller.register(descriptor, select.POLLIN)
+        # Among thousands of processes that all want to compute, this one must come to see them.
+        with contextlib.suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
         watch = Watch(os.getpid(), self._settings["folder"], self._settings["limits"])
         watch.leave_out(launched.own)
         while True:
@@ -119,7 +124,8 @@ class Supervisor:
                 text = os.read(launched.worker_status, 64)
             except BlockingIOError:  # something of the tree is still there
                 text = b""
-            status = int(text) if text else None
+            # Else it is why the first process failed.
+            status = int(text) if text.isdigit() else None
         return None if status is None else os.waitstatus_to_exitcode(status)
 
     def _read_output(self, output: int, *, most: int) -> bool:

@@ -20,7 +20,7 @@ class BaseModel:
         self.input_shape = input_shape
         self.output_shape = output_shape
 
-    # The three do nothing rather than raise, as models that call super() expect.
+    # They do nothing rather than raise, as models that call super() expect.
     def predict(self, X: Any) -> Any:
         """Predictions of the rows of X."""
 
@@ -29,3 +29,6 @@ class BaseModel:
 
     def finetune(self, X: Any, y: Any) -> Any:
         """Train further on X and y."""
+
+    def get_model(self) -> Any:
+        """The network inside, of a language model."""

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learndock.environment.distributions import SERVED
 from learndock.errors import LearnwareError
-from learndock.learnware._yaml import load_yaml
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from packaging.specifiers import Specifier
     from packaging.version import Version
 
-__all__ = ["missing_requirements", "read_requirements"]
+__all__ = ["conda_content", "missing_requirements", "read_requirements", "requirement_lines"]
 
 _LARGEST_FILE = 2**20
 _MOST_REQUIREMENTS, _LONGEST_REQUIREMENT = 1000, 1000
 _LONGEST_SHOWN = 200
-# The model's process has a module of this name, whatever is installed.
-_SERVED = "learnware"
 # pip's options that say where to find distributions, not which.
 _SOURCES = re.compile(r"(-i|-f|--(index-url|extra-index-url|find-links|trusted-host|no-index|prefer-binary|pre))\b")
 # conda packages that are no Python distributions, or whose version is the interpreter's own matter.
@@ -55,11 +53,28 @@ def read_requirements(folder: str | PathLike[str]) -> tuple[str, ...]:
     root = Path(folder)
     text = _content(root / "requirements.txt")
     if text is not None:
-        return _bounded(_requirement_lines(text), "requirements.txt")
+        return _bounded(requirement_lines(text), "requirements.txt")
+    content = conda_content(root)
+    return () if content is None else _bounded(_conda_lines(content), "environment.yaml")
+
+
+def conda_content(folder: str | PathLike[str]) -> dict[str, Any] | None:
+    """Read environment.yaml of a learnware's folder; None where there is none, or requirements.txt, which comes first.
+
+    Raises
+    ------
+    LearnwareError
+        The file can't be read.
+    """
+    from learndock.learnware._yaml import load_yaml
+
+    root = Path(folder)
+    if (root / "requirements.txt").is_file():
+        return None
     for name in ("environment.yaml", "environment.yml"):
         if (root / name).is_file():
-            return _bounded(_conda_lines(load_yaml(root / name)), name)
-    return ()
+            return load_yaml(root / name)
+    return None
 
 
 def missing_requirements(requirements: Iterable[str]) -> tuple[str, ...]:
@@ -122,7 +137,8 @@ def _content(file: Path) -> str | None:
         raise LearnwareError(f"{file.name} is not UTF-8: {error}") from error
 
 
-def _requirement_lines(text: str) -> Iterable[str]:
+def requirement_lines(text: str) -> Iterable[str]:
+    """The requirements in the text of a requirements.txt, without comments and without options about sources."""
     for line in re.sub(r"\\\r?\n", " ", text).splitlines():
         # Hashes (pip's --hash) and comments come after white space.
         requirement = re.split(r"(?:^|\s)(?:#|--hash)", line)[0].strip()
@@ -134,7 +150,7 @@ def _conda_lines(environment: dict[str, Any]) -> Iterable[str]:
     dependencies = environment.get("dependencies")
     for entry in dependencies if isinstance(dependencies, list) else []:
         if isinstance(entry, dict) and isinstance(entry.get("pip"), list):
-            yield from _requirement_lines("\n".join(map(str, entry["pip"])))
+            yield from requirement_lines("\n".join(map(str, entry["pip"])))
         elif isinstance(entry, str):
             yield from _conda_line(entry.rpartition("::")[2].strip())
 
@@ -168,7 +184,7 @@ def _missing(line: str) -> str | None:
         requirement = Requirement(line)
     except InvalidRequirement:
         return "no requirement of a distribution"
-    if canonicalize_name(requirement.name) == _SERVED:
+    if canonicalize_name(requirement.name) == SERVED:
         return None
     if requirement.marker is not None and not requirement.marker.evaluate():
         return None
