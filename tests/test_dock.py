@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import learndock as ld
-from learndock.dock import writer
+from learndock.dock import folding, writer
 from learndock.errors import DockError, DockFormatError, InvalidArgument, ReadOnlyDock, UnknownLearnware
 from spec_batches import distances_to, made_specs, user_spec
 
@@ -82,7 +82,7 @@ def test_closing_and_reopening_changes_nothing(path):
 
 
 def test_a_large_batch_becomes_one_segment_and_a_small_one_waits(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 50)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 50)
     points, weights = made_specs(60, 3)
     dock.ingest(points=points, weights=weights, gamma=0.1)
     assert len(list((dock.path / "specs").iterdir())) == 1
@@ -94,8 +94,8 @@ def test_a_large_batch_becomes_one_segment_and_a_small_one_waits(dock, monkeypat
 
 
 def test_a_batch_over_the_segment_size_is_cut(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 10)
-    monkeypatch.setattr(writer, "_LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 16)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 16)
     points, weights = made_specs(40, 3)
     ids = dock.ingest(points=np.array(points), weights=np.array(weights), gamma=0.1)
     assert len(list((dock.path / "specs").iterdir())) == 3
@@ -105,7 +105,7 @@ def test_a_batch_over_the_segment_size_is_cut(dock, monkeypatch):
 
 
 def test_waiting_specifications_fold_by_themselves_when_they_are_many(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 20)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 20)
     points, weights = made_specs(45, 3)
     for start in range(0, 45, 15):
         dock.ingest(points=points[start : start + 15], weights=weights[start : start + 15], gamma=0.1)
@@ -115,7 +115,7 @@ def test_waiting_specifications_fold_by_themselves_when_they_are_many(dock, monk
 
 
 def test_optimize_folds_and_compacts_and_changes_no_result(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 40)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 40)
     user = user_spec(3, 0.1)
     points, weights = made_specs(100, 3, ragged=True)
     ids = dock.ingest(points=points[:50], weights=weights[:50], gamma=0.1)
@@ -226,8 +226,8 @@ def test_a_bad_batch_is_an_error_and_changes_nothing(dock, label):
 
 
 def test_a_failure_in_the_middle_of_a_large_batch_leaves_no_segment(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 10)
-    monkeypatch.setattr(writer, "_LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 16)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 16)
     points, weights = made_specs(40, 3)
     points[39] = points[39] * np.nan
     with pytest.raises(InvalidArgument):
@@ -374,7 +374,7 @@ def test_a_writer_that_waits_too_long_says_so(path, monkeypatch):
 
 
 def test_searches_go_on_while_a_writer_folds(path, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 8)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 8)
     points, weights = made_specs(8, 3)
     user = user_spec(3, 0.1)
     wrong = []
@@ -411,7 +411,7 @@ def test_there_are_no_files_per_specification(dock):
 def test_ctrl_c_around_the_commit_of_a_batch_leaves_all_of_it_or_nothing(
     dock, monkeypatch, interrupt_after_commit, commit
 ):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 10)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
     points, weights = made_specs(20, 3)
     interrupt_after_commit(dock, commit)
     with pytest.raises(KeyboardInterrupt):
@@ -434,7 +434,7 @@ def test_ctrl_c_after_the_commit_of_a_compaction_loses_nothing(dock, interrupt_a
 
 
 def test_a_small_batch_of_large_specifications_is_wholly_there(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 5)
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 5)
     points, weights = made_specs(23, 3)
     for batch in ((points, weights), (np.array(points), np.array(weights))):
         dock.ingest(points=batch[0], weights=batch[1], gamma=0.1)
@@ -445,8 +445,8 @@ def test_a_small_batch_of_large_specifications_is_wholly_there(dock, monkeypatch
 
 
 def test_many_segments_are_merged_by_themselves(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 5)
-    monkeypatch.setattr(writer, "_MOST_SEGMENTS", 8)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 5)
+    monkeypatch.setattr(folding, "MOST_SEGMENTS", 8)
     points, weights = made_specs(5, 3)
     for _ in range(30):
         dock.ingest(points=points, weights=weights, gamma=0.1)
@@ -455,7 +455,7 @@ def test_many_segments_are_merged_by_themselves(dock, monkeypatch):
 
 
 def test_a_failure_to_fold_is_no_failure_to_add(dock, monkeypatch, caplog):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 8)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 8)
     points, weights = made_specs(6, 3)
     dock.ingest(points=points, weights=weights, gamma=0.1)
 
@@ -469,7 +469,7 @@ def test_a_failure_to_fold_is_no_failure_to_add(dock, monkeypatch, caplog):
 
 
 def test_a_full_disk_during_a_batch_is_an_error_and_nothing_is_added(dock, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENT_SPECS", 5)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 5)
 
     def full(*args):
         raise OSError(28, "No space left on device")

@@ -7,14 +7,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from learndock.cli.backup import backup
+from learndock.cli.check import check
 from learndock.cli.contents import get, ls, rm
 from learndock.cli.demo import demo
+from learndock.cli.doctor import doctor
+from learndock.cli.history import history
+from learndock.cli.import_market import import_market
 from learndock.cli.info import info
 from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
 from learndock.cli.search import search
 from learndock.cli.spec import spec
-from learndock.cli.submit import submit
+from learndock.cli.submit import submit, update
 from learndock.errors import LearndockError
 
 __all__ = ["app"]
@@ -36,9 +41,10 @@ class _Verbs(TyperGroup):
 app = typer.Typer(
     cls=_Verbs,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     help="A learnware dock: find trained models by what their training data looked like, and reuse them.",
+    epilog="Exit codes: 0 done; 1 an error, in one line on stderr; 2 wrong usage; 3 the work was done, and the answer "
+    "is no: an invalid learnware, a damaged dock, learnwares of a market that were not added.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -60,5 +66,6 @@ def _options(
     pass
 
 
-for verb in (demo, spec, pack, submit, search, get, rm, ls, info):
+_VERBS = (demo, spec, pack, check, submit, update, search, get, rm, ls, info, history, doctor, backup, import_market)
+for verb in _VERBS:
     app.command()(verb)

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, dock_to_read, existing_dock, output_file
+from learndock.cli.arguments import AsJson, DockFolder, Name, dock_to_read, existing_dock, output_file
 from learndock.cli.output import print_json, print_json_list, print_line, print_table
+from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["get", "ls", "rm"]
 
 # A table's row must fit a terminal; --json has everything.
 _LONGEST_NAME = 60
+_SHOWN_OF_SHA256 = 12
+
+
+class Sort(StrEnum):
+    """What a list is ordered by."""
+
+    id = "id"
+    name = "name"
+    status = "status"
+    submitted_at = "submitted_at"
+    updated_at = "updated_at"
+    num_points = "num_points"
+    zip_bytes = "zip_bytes"
+
+
+class ListedStatus(StrEnum):
+    """Which learnwares a list shows."""
+
+    usable = "usable"
+    nonusable = "nonusable"
+    any = "any"
 
 
 def get(
@@ -26,11 +48,10 @@ def get(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy a learnware's zip out of the dock."""
+    """Copy a learnware's zip out of the dock, after its sha256 was verified."""
+    target = output_file(output or Path(f"{identifier}.zip"), overwrite=overwrite)
     with dock_to_read(dock) as shelf:
-        source = shelf.zip_path(identifier)
-        target = output_file(output or Path(f"{identifier}.zip"), overwrite=overwrite)
-        shutil.copyfile(source, target)
+        shelf.copy_zip(identifier, target, overwrite=overwrite)
     size = target.stat().st_size
     if as_json:
         print_json({"id": identifier, "path": str(target), "bytes": size})
@@ -54,13 +75,37 @@ def rm(
         print_line(f"removed {', '.join(identifiers)}")
 
 
-def ls(dock: DockFolder, as_json: AsJson = False) -> None:
-    """List the learnwares of the dock."""
+def ls(
+    dock: DockFolder,
+    status: Annotated[ListedStatus, typer.Option("--status", help="Which to show.")] = ListedStatus.any,
+    name: Name = None,
+    data: DataOption = None,
+    task: TaskOption = None,
+    library: LibraryOption = None,
+    scenario: ScenarioOption = None,
+    license: LicenseOption = None,
+    sort: Annotated[Sort, typer.Option("--sort", help="What to order by.")] = Sort.id,
+    descending: Annotated[bool, typer.Option("--descending", help="Largest or latest first.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Most learnwares to show.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only say how many there are.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the learnwares of the dock. Options that filter may be repeated: any of their values will do."""
+    query = wanted(None, data=data, task=task, library=library, scenario=scenario, license=license)
+    filters: dict[str, Any] = {"status": status.value, "name": name, "semantic": query}
     with dock_to_read(dock) as shelf:
+        if count:
+            number = shelf.count(**filters)
+            if as_json:
+                print_json({"count": number})
+            else:
+                print_line(str(number))
+            return
+        entries = shelf.list(**filters, sort=sort.value, descending=descending, limit=limit)
         if as_json:
-            print_json_list(shelf.list())
+            print_json_list(entries)
         else:
-            print_table(_table(shelf.list()))
+            print_table(_table(entries))
 
 
 def _table(entries: Any) -> Any:
@@ -74,6 +119,7 @@ def _table(entries: Any) -> Any:
         table.add_column(name, no_wrap=True)
     for name in ("columns", "bytes"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("sha256", no_wrap=True)
     for entry in entries:
         semantic = entry.semantic or {}
         table.add_row(
@@ -84,5 +130,6 @@ def _table(entries: Any) -> Any:
             entry.status.name,
             " x ".join(str(size) for size in entry.input_shape),
             "" if entry.zip_bytes is None else f"{entry.zip_bytes:,}",
+            (entry.zip_sha256 or "")[:_SHOWN_OF_SHA256],
         )
     return table

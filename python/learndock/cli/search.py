@@ -1,4 +1,4 @@
-"""`learndock search`: the learnwares whose training data is closest to a specification."""
+"""`learndock search`: the learnwares whose training data is closest to a specification, or whose words fit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
+from learndock.cli.arguments import AsJson, DockFolder, Name, SearchedStatus, dock_to_read
 from learndock.cli.output import print_json, print_line, print_table
+from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["Rule", "search"]
+
+_LONGEST_NAME = 60
 
 
 class Rule(StrEnum):
@@ -24,58 +27,83 @@ class Rule(StrEnum):
 
 def search(
     dock: DockFolder,
-    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="Statistical specification of the data at hand.")],
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="SPEC", help="Statistical specification of the data at hand; without it, words alone decide."
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many single learnwares.")] = 10,
     rule: Annotated[Rule, typer.Option("--rule", help="How the mixture is weighted.")] = Rule.distance,
     mixture: Annotated[
         int | None,
         typer.Option("--mixture", min=0, help="Most learnwares in it; 0 for none.  [default: by the rule: 20 or 5]"),
     ] = None,
+    status: Annotated[
+        SearchedStatus, typer.Option("--status", help="any: those too whose requirements are not here.")
+    ] = SearchedStatus.usable,
     semantic: Annotated[
         Path | None, typer.Option("--semantic", help="JSON of what is asked for; the options below override it.")
     ] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", help="Table, Image or Text.")] = None,
-    task: Annotated[list[str] | None, typer.Option("--task", help="Such as Classification.")] = None,
-    library: Annotated[list[str] | None, typer.Option("--library", help="Such as Scikit-learn.")] = None,
-    scenario: Annotated[list[str] | None, typer.Option("--scenario", help="Such as Health.")] = None,
-    license: Annotated[list[str] | None, typer.Option("--license", help="Such as MIT.")] = None,
+    name: Name = None,
+    description: Annotated[str | None, typer.Option("--description", help="Text in the description.")] = None,
+    data: DataOption = None,
+    task: TaskOption = None,
+    library: LibraryOption = None,
+    scenario: ScenarioOption = None,
+    license: LicenseOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search the dock. Options that filter may be repeated: any of their values will do."""
+    """Search the dock. Options that filter may be repeated: any of their values will do.
+
+    A name or description that no learnware holds as it is finds those that hold something similar.
+    """
     from learndock.specification import load_spec
 
-    asked = {"Data": data, "Task": task, "Library": library, "Scenario": scenario, "License": license}
-    query = _query(semantic, {key: values for key, values in asked.items() if values})
-    specification = load_spec(spec)
+    query = wanted(
+        semantic,
+        name=name,
+        description=description,
+        data=data,
+        task=task,
+        library=library,
+        scenario=scenario,
+        license=license,
+    )
+    specification = None if spec is None else load_spec(spec)
     with dock_to_read(dock) as shelf:
-        result = shelf.search(specification, k=k, semantic=query, rule=rule.value, mixture=mixture)
+        if specification is None:
+            found = shelf.search_semantic(query, k=k, status=status.value)
+            if as_json:
+                print_json(found)
+            else:
+                _print_semantic(found)
+            return
+        result = shelf.search(specification, k=k, semantic=query, rule=rule.value, mixture=mixture, status=status.value)
     if as_json:
         print_json(_facts(result))
     else:
         _print(result)
 
 
-def _query(file: Path | None, asked: dict[str, list[str]]) -> Any:
-    """Build what is asked for: the file's keys, each replaced by the option of its name where that is given."""
-    from learndock.specification import SemanticQuery
+def _print_semantic(found: Any) -> None:
+    from rich.table import Table
+    from rich.text import Text
 
-    in_file = {} if file is None else _json(file)
-    if not isinstance(in_file, dict):
-        return SemanticQuery.from_dict(in_file)  # which says what is wrong with it
-    return SemanticQuery.from_dict({**in_file, **{key: {"Values": values} for key, values in asked.items()}})
-
-
-def _json(file: Path) -> Any:
-    import json
-
-    from learndock.errors import SpecificationFileError
-
-    try:
-        return json.loads(file.read_bytes())
-    except OSError as error:
-        raise SpecificationFileError(f"can't read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise SpecificationFileError(f"{file} is not JSON: {error}") from error
+    if not found.hits:
+        print_line("nothing found")
+        return
+    table = Table()
+    table.add_column("id", no_wrap=True)
+    table.add_column("name")
+    table.add_column("status", no_wrap=True)
+    table.add_column("score", justify="right")
+    for hit in found.hits:
+        shown = "" if hit.score is None else f"{hit.score:.0f}"
+        table.add_row(hit.id, Text((hit.entry.name or "")[:_LONGEST_NAME]), hit.entry.status.name, shown)
+    print_table(table)
+    what = "; none holds the words as they are, these hold something similar" if found.kind == "similar" else ""
+    print_line(f"{len(found.hits)} of {found.total}{what}")
 
 
 def _facts(result: Any) -> dict[str, Any]:

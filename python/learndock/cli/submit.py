@@ -1,76 +1,93 @@
-"""`learndock submit`: have a zip checked, and added where it is fine."""
+"""`learndock submit` and `update`: a zip is checked, and added or put in another's place where it is fine."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder
-from learndock.cli.output import print_json, print_line, print_table, spinner
+from learndock.cli.arguments import (
+    AsJson,
+    DockFolder,
+    EnvironmentOfModel,
+    EnvironmentOption,
+    IsolationOfModel,
+    IsolationOption,
+    SecondsOption,
+    SemanticOption,
+    existing_dock,
+    existing_zip,
+    semantic_in,
+    within,
+)
+from learndock.cli.output import spinner
+from learndock.cli.reports import print_report
 
-__all__ = ["submit"]
-
-# Beside 1 (an error) and 2 (wrong usage), so that a script can tell them apart.
-_REFUSED = 3
+__all__ = ["submit", "update"]
 
 
 def submit(
     dock: DockFolder,
-    archive: Annotated[Path, typer.Argument(metavar="ZIP", help="The learnware's zip.")],
-    semantic: Annotated[
-        Path | None, typer.Option("--semantic", help="Semantic specification (JSON), if not the one in the zip.")
-    ] = None,
+    archive: Annotated[Path, typer.Argument(metavar="ZIP", help="The learnware's zip.", show_default=False)],
+    semantic: SemanticOption = None,
+    isolation: IsolationOption = IsolationOfModel.auto,
+    environment: EnvironmentOption = EnvironmentOfModel.current,
+    seconds: SecondsOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a learnware and add it to the dock, which is made if it is absent.
 
     Exit code 3: the learnware is invalid and was not added; the report says why.
     """
+    from learndock.dock import Dock
+
+    existing_zip(archive)
+    specification = semantic_in(semantic)
+    with spinner("Checking the learnware"), Dock(dock) as shelf:
+        report = shelf.submit(
+            archive,
+            specification,
+            limits=within(seconds),
+            isolation=isolation.value,
+            environment=environment.value,
+        )
+    done = f"added as {report.id}" if report.id else "not added"
+    print_report(report, facts={"id": report.id}, summary=done, as_json=as_json)
+
+
+def update(
+    dock: DockFolder,
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="Of the learnware.", show_default=False)],
+    archive: Annotated[Path | None, typer.Option("--zip", help="The zip to take the place of the present one.")] = None,
+    semantic: Annotated[
+        Path | None, typer.Option("--semantic", help="The semantic specification (JSON) to take the place.")
+    ] = None,
+    isolation: IsolationOption = IsolationOfModel.auto,
+    environment: EnvironmentOption = EnvironmentOfModel.current,
+    seconds: SecondsOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put another zip, semantic specification, or both in the place of a learnware's; what is not given stays.
+
+    With neither it is only checked again, for what it requires may be here by now.
+
+    Exit code 3: the new learnware is invalid, and the old one stays as it is; the report says why.
+    """
     from learndock.checker import Status
     from learndock.dock import Dock
-    from learndock.errors import InvalidArgument
-    from learndock.specification import SemanticSpecification
 
-    # Before the dock is opened: a mistyped name of the zip must not leave an empty one.
-    if not archive.is_file():
-        raise InvalidArgument(f"zip: {archive} is a folder" if archive.is_dir() else f"zip: no such file: {archive}")
-    specification = None if semantic is None else SemanticSpecification.load(semantic)
-    with spinner("Checking the learnware"), Dock(dock) as shelf:
-        report = shelf.submit(archive, specification)
-    if as_json:
-        print_json(
-            {
-                "id": report.id,
-                "status": report.status,
-                "checks": [
-                    {"name": check.name, "status": check.status, "message": check.message, "details": check.details}
-                    for check in report.checks
-                ],
-            }
+    if archive is not None:
+        existing_zip(archive)
+    specification = semantic_in(semantic)
+    with spinner("Checking the learnware"), Dock(existing_dock(dock)) as shelf:
+        report = shelf.update(
+            identifier,
+            path=archive,
+            semantic=specification,
+            limits=within(seconds),
+            isolation=isolation.value,
+            environment=environment.value,
         )
-    else:
-        print_table(_table(report.checks))
-        print_line(f"{report.status.name}: " + (f"added as {report.id}" if report.id else "not added"))
-    if report.status == Status.INVALID:
-        raise typer.Exit(_REFUSED)
-
-
-def _table(checks: Any) -> Any:
-    from rich.table import Table
-
-    table = Table()
-    table.add_column("check", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    # A model's stderr may be in it; markup in square brackets must stay text.
-    table.add_column("message", overflow="fold")
-    for check in checks:
-        table.add_row(check.name, check.status.name, _text(check.message))
-    return table
-
-
-def _text(message: str) -> Any:
-    from rich.text import Text
-
-    return Text(message)
+    done = f"{identifier} not updated" if report.status == Status.INVALID else f"{identifier} updated"
+    print_report(report, facts={"id": identifier}, summary=done, as_json=as_json)

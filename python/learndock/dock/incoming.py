@@ -62,8 +62,9 @@ def incoming_copy(source: Path, zips: Path) -> Iterator[Incoming]:
         os.close(descriptor)
 
 
-def remove_abandoned(zips: Path) -> None:
-    """Delete copies whose maker was killed: nobody holds the lock of their folder."""
+def abandoned(zips: Path) -> list[Path]:
+    """Copies whose maker was killed: nobody holds the lock of their folder."""
+    found = []
     for folder in zips.glob(f"{_PREFIX}*"):
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,6 +75,13 @@ def remove_abandoned(zips: Path) -> None:
         except BlockingIOError:
             continue
         else:
-            shutil.rmtree(folder, ignore_errors=True)
+            found.append(folder)
         finally:
             os.close(descriptor)
+    return found
+
+
+def remove_abandoned(zips: Path) -> None:
+    """Delete copies whose maker was killed."""
+    for folder in abandoned(zips):
+        shutil.rmtree(folder, ignore_errors=True)

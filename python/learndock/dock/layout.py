@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from learndock import _core
 from learndock._durable import replaced_file
+from learndock.dock.ids import learnware_name
 from learndock.errors import DockError, DockFormatError, ReadOnlyDock
 
-# Format 1: catalog.sqlite, zips/<id>.zip, specs/<segment>/*.npy.
+# Format 1: catalog.sqlite, zips/<id>.<sha256>.zip, specs/<segment>/*.npy.
 FORMAT = 1
+_SHOWN_OF_SHA256 = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Layout:
 
     @property
     def zips(self) -> Path:
-        """The learnwares as they were submitted, <id>.zip."""
+        """The learnwares as they were submitted; see `zip`."""
         return self.root / "zips"
 
     @property
@@ -51,9 +55,14 @@ class Layout:
         """Held by the one process that writes."""
         return self.root / "write.lock"
 
-    def zip(self, learnware_id: int) -> Path:
-        """The zip of one learnware."""
-        return self.zips / f"{learnware_id:08d}.zip"
+    def zip(self, learnware_id: int, sha256: str) -> Path:
+        """The zip of one learnware: another content, another name, so that an update overwrites nothing."""
+        return self.zips / f"{learnware_name(learnware_id)}.{sha256[:_SHOWN_OF_SHA256]}.zip"
+
+    def stray_zips(self, rows: Mapping[int, Any]) -> list[Path]:
+        """Zips of which no row has id and zip_sha256: where no writer is at work, what one left that died."""
+        named = {self.zip(number, row.zip_sha256) for number, row in rows.items()}
+        return sorted(set(self.zips.glob("*.zip")) - named)
 
     def segment(self, name: str) -> Path:
         """The folder of one segment."""

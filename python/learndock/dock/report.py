@@ -1,4 +1,4 @@
-"""What became of a submission."""
+"""What became of a submission or an update."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from learndock.checker import CheckResult, Status
+    from learndock.runtime import Isolation
 
 __all__ = ["SubmitReport"]
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitReport:
-    """What became of a submission.
+    """What became of a submission or an update.
 
     Attributes
     ----------
     status : Status
-        INVALID (-1): not added. NONUSABLE (0): added, but its requirements are not here. USABLE (1).
+        INVALID (-1): not added, or, of an update, all is as it was before. NONUSABLE (0): added, but its requirements
+        are not here. USABLE (1).
     id : str or None
         None where it was not added.
     checks : tuple of CheckResult
+        In the order in which they were made.
+    isolation : Isolation or None
+        How well the model was contained while it was tried; None where it was not started.
     """
 
     status: Status
     id: str | None
     checks: tuple[CheckResult, ...]
+    isolation: Isolation | None = None
 
     def __repr__(self) -> str:
         lines = [f"SubmitReport({self.status.name}, id {self.id!r})"]

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-__all__ = ["Hit", "Mixture", "SearchResult"]
+from learndock.dock.entry import Entry, entries_frame
+from learndock.dock.presentation import frame, html_table, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Hit", "Mixture", "SearchResult", "SemanticHit", "SemanticResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,20 @@ class Mixture:
     weights: tuple[float, ...]
     mmd2: float
 
+    def to_frame(self) -> pd.DataFrame:
+        """The members as a DataFrame: columns id and weight.
+
+        Raises
+        ------
+        MissingDependency
+            If pandas is not installed.
+        """
+        return frame({"id": self.ids, "weight": self.weights})
+
+    def _repr_html_(self) -> str:
+        rows = [(id, f"{weight:.3f}") for id, weight in zip(self.ids, self.weights, strict=True)]
+        return html_table(f"Mixture, mmd2 {number(self.mmd2)}", ("id", "weight"), rows)
+
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
@@ -85,3 +106,102 @@ class SearchResult:
         if self.skipped:
             lines.append(f"  {self.skipped} specifications of another type, shape or gamma left out")
         return "\n".join(lines)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The singles as a DataFrame: columns id, mmd2, similarity, score, and weight, that in the mixture.
+
+        Members of the mixture that are not among the singles are left out: `mixture.to_frame()` has them all.
+
+        Raises
+        ------
+        MissingDependency
+            If pandas is not installed.
+        """
+        weights = self._weights()
+        return frame(
+            {
+                "id": [hit.id for hit in self.singles],
+                "mmd2": [hit.mmd2 for hit in self.singles],
+                "similarity": [hit.similarity for hit in self.singles],
+                "score": [hit.score for hit in self.singles],
+                "weight": [weights.get(hit.id, 0.0) for hit in self.singles],
+            }
+        )
+
+    def _repr_html_(self) -> str:
+        weights = self._weights()
+        proof = "proven to be the nearest" if self.certified else "not proven"
+        singles = html_table(
+            f"{len(self.singles)} nearest ({self.method}, {proof})",
+            ("id", "mmd2", "similarity", "score", "weight"),
+            [
+                (hit.id, number(hit.mmd2), number(hit.similarity), number(hit.score), number(weights.get(hit.id)))
+                for hit in self.singles
+            ],
+        )
+        return singles if self.mixture is None else singles + self.mixture._repr_html_()
+
+    def _weights(self) -> dict[str, float]:
+        mixture = self.mixture
+        return {} if mixture is None else dict(zip(mixture.ids, mixture.weights, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticHit:
+    """One learnware that a semantic query lets through.
+
+    Attributes
+    ----------
+    entry : Entry
+    score : float or None
+        How well it holds the texts asked for, 0 to 100: 100 where it holds them as they are, else rapidfuzz's partial
+        ratio, the least of the texts. None where no text was asked for.
+    """
+
+    entry: Entry
+    score: float | None
+
+    @property
+    def id(self) -> str:
+        """Of the learnware."""
+        return self.entry.id
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticResult:
+    """What a dock found by semantic parts alone.
+
+    Attributes
+    ----------
+    hits : tuple of SemanticHit
+        At most k, best first, ties by id.
+    total : int
+        How many there are.
+    kind : {"exact", "similar", "all"}
+        Whether they hold the texts asked for as they are, or, since none does, something similar; "all" where no text
+        was asked for.
+    """
+
+    hits: tuple[SemanticHit, ...]
+    total: int
+    kind: Literal["exact", "similar", "all"]
+
+    def to_frame(self) -> pd.DataFrame:
+        """The hits as a DataFrame: the attributes of `Entry`, and the score.
+
+        Raises
+        ------
+        MissingDependency
+            If pandas is not installed.
+        """
+        table = entries_frame([hit.entry for hit in self.hits])
+        table["score"] = [hit.score for hit in self.hits]
+        return table
+
+    def _repr_html_(self) -> str:
+        rows = [(hit.id, hit.entry.name, hit.entry.status.name, number(hit.score)) for hit in self.hits]
+        return html_table(f"{len(self.hits)} of {self.total} ({self.kind})", ("id", "name", "status", "score"), rows)
+
+    def __repr__(self) -> str:
+        lines = [f"SemanticResult({len(self.hits)} of {self.total}, {self.kind})"]
+        return "\n".join(lines + [f"  {hit.id}  {number(hit.score)}  {hit.entry.name!r}" for hit in self.hits])

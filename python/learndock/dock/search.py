@@ -17,12 +17,14 @@ import numpy as np
 
 from learndock import _core, kernels
 from learndock.config import resolve_threads
+from learndock.dock.ids import learnware_name
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.score import reference_scores
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from learndock.dock.progress import Progress
     from learndock.dock.store import SpaceView
     from learndock.specification import RKMETableSpecification
 
@@ -88,8 +90,10 @@ def exact_search(
     wish: Wish,
     *,
     allowed: IndexArray | None,
+    any_status: bool,
     skipped: int,
-    threads: int | None = None,
+    threads: int | None,
+    on_progress: Progress,
 ) -> list[SearchResult]:
     """Search one space for many users.
 
@@ -101,16 +105,23 @@ def exact_search(
     wish : Wish
     allowed : ndarray of int64, optional
         Ids that the semantic filter lets through, ascending; None for all.
+    any_status : bool
+        Whether learnwares that are not usable are candidates too.
     skipped : int
         Reported as it is.
     threads : int, optional
+    on_progress : callable
+        Told after each group of users.
     """
-    visible = view.visible if allowed is None else view.visible & np.isin(view.ids, allowed, assume_unique=True)
+    visible = view.visible(any_status=any_status)
+    if allowed is not None:
+        visible = visible & np.isin(view.ids, allowed)
     at = np.flatnonzero(visible)
     group = max(1, _MOST_PRODUCTS // max(1, len(view.ids)))
     results: list[SearchResult] = []
     for start in range(0, len(specs), group):
         results += _search_group(view, specs[start : start + group], wish, at, skipped, resolve_threads(threads))
+        on_progress("search", len(results), len(specs))
     return results
 
 
@@ -255,8 +266,3 @@ def _gram(view: SpaceView, at: IndexArray, gamma: float, threads: int) -> FloatA
         [z for z, _ in pairs], [beta for _, beta in pairs], batch.tiles, batch.weights, batch.offsets, gamma, threads
     )
     return (gram + gram.T) / 2
-
-
-def learnware_name(number: int) -> str:
-    """The public id of a learnware: eight digits or more, so that text and number sort alike."""
-    return f"{number:08d}"

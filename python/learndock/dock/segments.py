@@ -2,11 +2,13 @@
 
 A segment is a folder of .npy files that never change: tiles and weights of the points in the order in which the kernels
 read them (float32), offsets, self inner products <P, P> (float64), and the learnwares' ids, ascending; segment.json
-says which layout. It is written under a temporary name, synced and renamed before the catalog names it.
+says which layout, and holds the sha256 of each array's file. It is written under a temporary name, synced and renamed
+before the catalog names it, with the sha256 of segment.json.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import uuid
@@ -20,12 +22,16 @@ from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+    from typing import BinaryIO
 
     import numpy.typing as npt
 
 # Layout 1: tiles of 16 points, [tile][coordinate][point].
 LAYOUT = 1
+ARRAYS = ("tiles", "weights", "offsets", "self_inner", "ids")
+SEGMENT_FILES = ("segment.json", *(f"{label}.npy" for label in ARRAYS))
 _TEMPORARY = ".incoming-"
 
 
@@ -56,31 +62,64 @@ class Segment:
         return at if at < len(self.ids) and self.ids[at] == learnware_id else None
 
 
-def write_segment(specs: Path, segment: Segment) -> str:
-    """Write a segment into the folder of segments; returns its name."""
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenSegment:
+    """A segment on disk, to be named in the catalog.
+
+    Attributes
+    ----------
+    name : str
+    segment : Segment
+    sha256 : str
+        Of its segment.json.
+    """
+
+    name: str
+    segment: Segment
+    sha256: str
+
+
+def write_segment(specs: Path, segment: Segment) -> WrittenSegment:
+    """Write a segment into the folder of segments."""
     name = uuid.uuid4().hex
     temporary = specs / f"{_TEMPORARY}{name}"
     temporary.mkdir()
     try:
-        arrays = {
-            "tiles": segment.packed.tiles,
-            "weights": segment.packed.weights,
-            "offsets": segment.packed.offsets,
-            "self_inner": segment.self_inner,
-            "ids": segment.ids,
-        }
-        for label, array in arrays.items():
+        arrays = (
+            segment.packed.tiles,
+            segment.packed.weights,
+            segment.packed.offsets,
+            segment.self_inner,
+            segment.ids,
+        )
+        sums = {}
+        for label, array in zip(ARRAYS, arrays, strict=True):
             with new_file(temporary / f"{label}.npy") as file:
-                np.save(file, array, allow_pickle=False)
+                hashed = _HashedFile(file)
+                np.save(hashed, array, allow_pickle=False)
+            sums[label] = hashed.digest.hexdigest()
+        about = json.dumps({"layout": LAYOUT, "specs": len(segment), "sha256": sums}).encode()
         with new_file(temporary / "segment.json") as file:
-            file.write(json.dumps({"layout": LAYOUT, "specs": len(segment)}).encode())
+            file.write(about)
         sync_folder(temporary)
         temporary.rename(specs / name)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(specs)
-    return name
+    return WrittenSegment(name, segment, hashlib.sha256(about).hexdigest())
+
+
+class _HashedFile:
+    """A file that takes the sha256 of what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        return self._file.write(content)
 
 
 def open_segment(folder: Path) -> Segment:
@@ -116,12 +155,12 @@ def _mapped(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt
     return plain
 
 
-def remove_segment(specs: Path, name: str) -> None:
-    """Delete a segment that the catalog no longer names. Readers that have mapped it keep their maps."""
-    shutil.rmtree(specs / name, ignore_errors=True)
+def remove_segment(folder: Path) -> None:
+    """Delete a segment that the catalog does not name. Readers that have mapped it keep their maps."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def remove_orphans(specs: Path, named: set[str]) -> None:
-    """Delete what a writer left that died before the catalog named it. Call only with the write lock held."""
-    for name in {entry.name for entry in specs.iterdir()} - named:
-        remove_segment(specs, name)
+def orphans(specs: Path, named: Iterable[str]) -> list[Path]:
+    """Folders that the catalog doesn't name. Where no writer is at work, they are what one left that died."""
+    known = set(named)
+    return sorted(entry for entry in specs.iterdir() if entry.name not in known)

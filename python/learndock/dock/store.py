@@ -11,20 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learndock import kernels
-from learndock.dock import catalog as rows
-from learndock.dock.catalog import Catalog, PendingSpec
+from learndock.dock import rows
+from learndock.dock.rows import PendingSpec
 from learndock.dock.segments import Segment, open_segment
+from learndock.dock.tables import USABLE
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import sqlalchemy as sa
 
+    from learndock.dock.catalog import Catalog
     from learndock.dock.layout import Layout
     from learndock.dock.space import Space
-
-# learndock.checker.Status.USABLE, without loading the checkers; a test keeps the two alike.
-USABLE = 1
 
 # A segment can be compacted away between the catalog's answer and its opening; the next answer names another.
 _ATTEMPTS = 10
@@ -42,14 +41,17 @@ class SpaceView:
         The segments on disk, by name.
     waiting : Segment or None
         What the catalog still holds.
-    hidden : ndarray of int64
-        Ids that a search must not return: deleted ones, and those that are not usable. Ascending.
+    dead : mapping of str to ndarray of int64
+        Ids, ascending, whose copy in the segment of that name counts no more: deleted, or updated since.
+    unusable : ndarray of int64
+        Ids of learnwares that are not usable, ascending.
     """
 
     generation: int
     named: Mapping[str, Segment]
     waiting: Segment | None
-    hidden: npt.NDArray[np.int64]
+    dead: Mapping[str, npt.NDArray[np.int64]]
+    unusable: npt.NDArray[np.int64]
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -58,7 +60,7 @@ class SpaceView:
 
     @cached_property
     def ids(self) -> npt.NDArray[np.int64]:
-        """Ids of all specifications, segment after segment, hidden ones too."""
+        """Ids of all specifications, segment after segment, dead copies too."""
         return np.concatenate([np.empty(0, np.int64), *(segment.ids for segment in self.segments)])
 
     @cached_property
@@ -72,11 +74,44 @@ class SpaceView:
         return np.cumsum([0, *(len(segment) for segment in self.segments)])
 
     @cached_property
-    def visible(self) -> npt.NDArray[np.bool_]:
-        """Which of them a search may return."""
-        if not self.hidden.size:
-            return np.ones(len(self.ids), dtype=bool)
-        return ~np.isin(self.ids, self.hidden)
+    def _alive(self) -> npt.NDArray[np.bool_]:
+        alive = np.ones(len(self.ids), dtype=bool)
+        for name, start, end in zip(self.named, self.starts, self.starts[1:], strict=False):
+            if name in self.dead:
+                alive[start:end] = np.isin(self.ids[start:end], self.dead[name], invert=True)
+        return alive
+
+    @cached_property
+    def _usable(self) -> npt.NDArray[np.bool_]:
+        if not self.unusable.size:
+            return self._alive
+        usable: npt.NDArray[np.bool_] = self._alive & np.isin(self.ids, self.unusable, invert=True)
+        return usable
+
+    def visible(self, *, any_status: bool) -> npt.NDArray[np.bool_]:
+        """Which of the specifications a search may return, in the order of `ids`."""
+        return self._alive if any_status else self._usable
+
+    def place(self, learnware_id: int) -> tuple[Segment, int] | None:
+        """Where the specification of a learnware lies: the segment, and the place in it."""
+        for name, segment in self.named.items():
+            at = segment.position(learnware_id)
+            if at is not None and learnware_id not in self.dead.get(name, ()):
+                return segment, at
+        at = None if self.waiting is None else self.waiting.position(learnware_id)
+        return None if self.waiting is None or at is None else (self.waiting, at)
+
+    def copies(self, learnware_ids: Sequence[int]) -> dict[str, list[int]]:
+        """Which of the learnwares lie in which segment; those that wait in the catalog are in none."""
+        wanted = np.array(learnware_ids, dtype=np.int64)
+        found = {}
+        for name, segment in self.named.items():
+            held = np.intersect1d(wanted, segment.ids)
+            if name in self.dead:
+                held = np.setdiff1d(held, self.dead[name])
+            if held.size:
+                found[name] = held.tolist()
+        return found
 
 
 class SpecStore:
@@ -87,7 +122,7 @@ class SpecStore:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._views: dict[Space, SpaceView] = {}
-        self._counts: tuple[int, dict[Space, int]] = (-1, {})
+        self._counts: tuple[int, dict[Space, dict[int, int]]] = (-1, {})
 
     def view(self, space: Space) -> SpaceView:
         """The space as it is now."""
@@ -107,20 +142,23 @@ class SpecStore:
             return view
         raise DockError(f"{self._layout.root}: segments that the catalog names are missing; the dock is damaged")
 
-    def usable_counts(self) -> dict[Space, int]:
-        """How many usable learnwares each space has."""
+    def counts(self, *, any_status: bool) -> dict[Space, int]:
+        """How many learnwares each space has, usable ones or all."""
         with self._catalog.reading() as connection:
             generation = rows.generation(connection)
             if self._counts[0] != generation:
-                self._counts = (generation, rows.usable_counts(connection, USABLE))
-            return self._counts[1]
+                self._counts = (generation, rows.status_counts(connection))
+            counts = self._counts[1]
+        if any_status:
+            return {space: sum(by_status.values()) for space, by_status in counts.items()}
+        return {space: by_status[USABLE] for space, by_status in counts.items() if USABLE in by_status}
 
     def _load(
         self, connection: sa.Connection, space: Space, generation: int, known: Mapping[str, Segment]
     ) -> SpaceView:
         space_id = {known_space: id for id, known_space in rows.spaces_by_id(connection).items()}.get(space)
         if space_id is None:
-            return SpaceView(generation, {}, None, np.empty(0, np.int64))
+            return SpaceView(generation, {}, None, {}, np.empty(0, np.int64))
         # Segments never change, so those of the view before serve on; those that are gone go with it.
         named = {}
         for name in rows.segment_names(connection, space_id):
@@ -128,8 +166,8 @@ class SpecStore:
             named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
-        hidden = rows.deleted_ids(connection, space_id) + rows.unusable_ids(connection, space_id, USABLE)
-        return SpaceView(generation, named, waiting, np.array(sorted(hidden), dtype=np.int64))
+        dead = rows.dead_copies(connection, space_id)
+        return SpaceView(generation, named, waiting, dead, rows.unusable_ids(connection, space_id))
 
     def clear(self) -> None:
         """Let go of all segments."""
@@ -162,20 +200,3 @@ def pending_of(segment: Segment) -> list[PendingSpec]:
             )
         )
     return result
-
-
-def merged(segments: Sequence[Segment], dropped: npt.NDArray[np.int64]) -> Segment | None:
-    """One segment of all specifications in several, without the dropped ids; None where none is left."""
-    points, weights, ids, self_inner = [], [], [], []
-    for segment in segments:
-        for i in np.flatnonzero(~np.isin(segment.ids, dropped)):
-            z, beta = segment.packed.embedding(int(i))
-            points.append(z.astype(np.float32))
-            weights.append(beta.astype(np.float32))
-            ids.append(int(segment.ids[i]))
-            self_inner.append(float(segment.self_inner[i]))
-    if not ids:
-        return None
-    order = np.argsort(ids)
-    packed = kernels.pack([points[i] for i in order], [weights[i] for i in order])
-    return Segment(np.array(ids, dtype=np.int64)[order], packed, np.array(self_inner)[order])

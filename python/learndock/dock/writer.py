@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock import kernels
 from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
-from learndock.dock import catalog as rows
+from learndock.dock import audit, folding, rows
 from learndock.dock._lock import WriteLock
+from learndock.dock.batches import chunks, packed_segment
+from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
-from learndock.dock.segments import Segment, remove_orphans, remove_segment, write_segment
+from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment, write_segment
 from learndock.dock.space import Space
-from learndock.dock.store import USABLE, SpaceView, SpecStore, merged, pending_of
-from learndock.errors import DockError, InvalidArgument, LearndockError
+from learndock.dock.store import SpaceView, SpecStore, pending_of
+from learndock.dock.tables import USABLE, learnwares, pending, segments
+from learndock.errors import DockError, InvalidArgument, LearndockError, UnknownLearnware
 from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import sqlalchemy as sa
 
     from learndock.dock.catalog import Catalog
     from learndock.dock.layout import Layout
+    from learndock.dock.progress import Progress
     from learndock.specification import SemanticSpecification
 
 __all__ = ["Writer"]
 
 _log = logging.getLogger("learndock")
 
-# A batch of this many specifications is written as a segment; fewer wait in the catalog until they are this many.
-_SEGMENT_SPECS = 4096
-# A larger batch becomes several segments, so that packing it takes bounded memory.
-_LARGEST_SEGMENT_BYTES = 512 * 2**20
-# A segment with more deleted specifications than this share is compacted.
-_DEAD_SHARE = 0.1
-# Segments of a space, above which they are merged: each costs descriptors, and a call of the kernel.
-_MOST_SEGMENTS = 32
 _LOCK_SECONDS = 60.0
 _ROWS_A_STATEMENT = 50_000
 
@@ -49,10 +42,11 @@ _ROWS_A_STATEMENT = 50_000
 class Writer:
     """What changes a dock, one writer at a time."""
 
-    def __init__(self, layout: Layout, catalog: Catalog, store: SpecStore) -> None:
+    def __init__(self, layout: Layout, catalog: Catalog, store: SpecStore, *, actor: str) -> None:
         self._layout = layout
         self._catalog = catalog
         self._store = store
+        self._actor = actor
         self._lock = WriteLock(layout.lock, seconds=_LOCK_SECONDS)
 
     @contextmanager
@@ -80,71 +74,184 @@ class Writer:
         InvalidArgument
             If its specification holds numbers beyond float32.
         """
-        segment = _segment([spec.points], [spec.weights], spec.gamma, np.zeros(1, np.int64))
+        segment = packed_segment([spec.points], [spec.weights], spec.gamma, np.zeros(1, np.int64))
         with self._changing():
             number = -1
             try:
                 with self._catalog.writing() as connection:
                     number = rows.take_ids(connection, 1)[0]
-                    incoming.zip.rename(self._layout.zip(number))
-                    sync_folder(self._layout.zips)
+                    self._take_in(incoming, number)
                     space_id = rows.space_id(connection, Space.of(spec))
                     connection.execute(
-                        rows.learnwares.insert().values(
+                        learnwares.insert().values(
                             id=number,
                             space_id=space_id,
                             status=status,
-                            name=semantic.name,
-                            description=semantic.description,
-                            semantic=semantic.to_dict(),
                             zip_sha256=incoming.sha256,
                             zip_bytes=incoming.size,
                             num_points=spec.num_points,
                             fit_mmd2=spec.fit_mmd2,
-                            submitted_at=_now(),
+                            submitted_at=audit.now(),
                         )
                     )
-                    rows.insert_tags(connection, number, {**semantic.classes, **semantic.tags})
+                    rows.insert_semantic(connection, number, semantic)
                     segment.ids[0] = number
-                    _insert_pending(connection, segment, space_id)
+                    rows.insert_pending(connection, pending_of(segment), space_id)
+                    audit.record(
+                        connection,
+                        self._actor,
+                        "submit",
+                        status=status,
+                        learnware_id=number,
+                        after=incoming.sha256,
+                    )
                     rows.raise_generation(connection)
             except BaseException:
-                self._discard_zip(number)
+                self._discard_zip(number, incoming.sha256)
                 raise
             self._fold_when_due(space_id)
         return number
 
-    def ingest(self, points: Any, weights: Any, gamma: float) -> range:
+    def replace(
+        self,
+        number: int,
+        incoming: Incoming | None,
+        spec: RKMETableSpecification,
+        semantic: SemanticSpecification,
+        *,
+        status: int,
+        version: int,
+    ) -> None:
+        """Give a learnware another zip, or none but another semantic part or status.
+
+        A specification that stays the same stays where it is. Of another one, the copy in a segment, which never
+        changes, is marked as dead, and the new one waits in the catalog as that of a new learnware does.
+
+        Parameters
+        ----------
+        number : int
+        incoming : Incoming or None
+            None where the zip stays.
+        spec, semantic, status
+            As they are from now on.
+        version : int
+            Of the row that the change was checked against.
+
+        Raises
+        ------
+        UnknownLearnware, DockError
+            If it was deleted or updated since.
+        InvalidArgument
+            If its specification holds numbers beyond float32.
+        """
+        segment = packed_segment([spec.points], [spec.weights], spec.gamma, np.array([number], np.int64))
+        with self._changing():
+            row = self._current(number, version)
+            copies = self._moved(row, segment, Space.of(spec))
+            sha256, size = (incoming.sha256, incoming.size) if incoming else (row.zip_sha256, row.zip_bytes)
+            try:
+                with self._catalog.writing() as connection:
+                    if incoming is not None:
+                        self._take_in(incoming, number)
+                    space_id = rows.space_id(connection, Space.of(spec))
+                    connection.execute(
+                        learnwares.update()
+                        .where(learnwares.c.id == number)
+                        .values(
+                            space_id=space_id,
+                            status=status,
+                            version=version + 1,
+                            zip_sha256=sha256,
+                            zip_bytes=size,
+                            num_points=spec.num_points,
+                            fit_mmd2=spec.fit_mmd2,
+                            updated_at=audit.now(),
+                        )
+                    )
+                    rows.remove_semantics(connection, [number])
+                    rows.insert_semantic(connection, number, semantic)
+                    if copies is not None:
+                        rows.bury(connection, copies)
+                        rows.remove_pending(connection, [number])
+                        rows.insert_pending(connection, pending_of(segment), space_id)
+                    audit.record(
+                        connection,
+                        self._actor,
+                        "update",
+                        status=status,
+                        learnware_id=number,
+                        before=row.zip_sha256,
+                        after=sha256,
+                    )
+                    rows.raise_generation(connection)
+            except BaseException:
+                if incoming is not None:
+                    self._discard_zip(number, incoming.sha256)
+                raise
+            if row.zip_sha256 is not None:
+                self._discard_zip(number, row.zip_sha256)
+            self._fold_when_due(space_id)
+
+    def _current(self, number: int, version: int) -> sa.Row[Any]:
+        with self._catalog.reading() as connection:
+            row = rows.rows_of(connection, [number]).get(number)
+        if row is None:
+            raise UnknownLearnware(f"id: {learnware_name(number)!r} was deleted while its update was checked")
+        if row.version != version:
+            raise DockError(f"id: {learnware_name(number)!r} was updated by another while this update was checked")
+        return row
+
+    def _moved(self, row: sa.Row[Any], segment: Segment, space: Space) -> dict[str, list[int]] | None:
+        """Copies in segments that the new specification makes obsolete; None where it is the old one."""
+        with self._catalog.reading() as connection:
+            old_space = rows.spaces_by_id(connection)[row.space_id]
+        view = self._store.view(old_space)
+        place = view.place(row.id)
+        if place is not None and space == old_space:
+            held, at = place
+            pairs = zip(held.packed.embedding(at), segment.packed.embedding(0), strict=True)
+            if all(np.array_equal(old, new) for old, new in pairs):
+                return None
+        return view.copies([row.id])
+
+    def refuse(self, action: audit.Action, number: int | None, sha256: str | None, message: str) -> None:
+        """Write into the audit log that a submission or an update was refused; nothing else changes."""
+        with self._changing(), self._catalog.writing() as connection:
+            audit.record(connection, self._actor, action, status=-1, learnware_id=number, after=sha256, message=message)
+
+    def ingest(self, points: Any, weights: Any, gamma: float, *, on_progress: Progress) -> range:
         """Add specifications alone, all or none. Returns their numbers."""
         gamma = positive_gamma(gamma)
-        chunks = list(_chunks(points, weights))
-        count = chunks[-1].stop
+        slices = list(chunks(points, weights, most_bytes=folding.LARGEST_SEGMENT_BYTES))
+        count = slices[-1].stop
         with self._changing():
             with self._catalog.writing() as connection:
                 ids = rows.take_ids(connection, count)
             numbers = np.arange(ids.start, ids.stop, dtype=np.int64)
-            written: dict[str, Segment] = {}
+            written: list[WrittenSegment] = []
             small: Segment | None = None
             dim = None
             try:
-                for chunk in chunks:
-                    segment = _segment(points[chunk], weights[chunk], gamma, numbers[chunk])
+                for chunk in slices:
+                    segment = packed_segment(points[chunk], weights[chunk], gamma, numbers[chunk])
                     dim = segment.packed.dim if dim is None else dim
                     if segment.packed.dim != dim:
                         raise InvalidArgument(
                             f"points[{chunk.start}]: expected {dim} coordinates as before, got {segment.packed.dim}"
                         )
-                    if count < _SEGMENT_SPECS and len(chunks) == 1:
+                    if count < folding.SEGMENT_SPECS and len(slices) == 1:
                         small = segment
                     else:
-                        written[write_segment(self._layout.specs, segment)] = segment
+                        written.append(write_segment(self._layout.specs, segment))
+                    on_progress("ingest", chunk.stop, count)
                 space = Space(RKMETableSpecification.type, (int(dim or 0),), gamma)
                 with self._catalog.writing() as connection:
                     space_id = rows.space_id(connection, space)
                     _insert_ingested(connection, ids, space_id)
                     if small is not None:
-                        _insert_pending(connection, small, space_id)
+                        rows.insert_pending(connection, pending_of(small), space_id)
                     _insert_segments(connection, written, space_id)
+                    audit.record(connection, self._actor, "ingest", status=USABLE, learnware_id=ids.start, count=count)
                     rows.raise_generation(connection)
             except BaseException:
                 self._discard(written)
@@ -153,22 +260,47 @@ class Writer:
         return ids
 
     def delete(self, numbers: Sequence[int]) -> None:
-        """Remove learnwares that are in the catalog, all or none."""
-        with self._changing(), self._catalog.writing() as connection:
-            rows.remove(connection, numbers)
-            rows.raise_generation(connection)
-        for number in numbers:
-            self._layout.zip(number).unlink(missing_ok=True)
+        """Remove learnwares, all or none."""
+        with self._changing():
+            with self._catalog.reading() as connection:
+                found = rows.rows_of(connection, numbers)
+                known = rows.spaces_by_id(connection)
+            missing = sorted(set(numbers) - found.keys())
+            if missing:
+                raise UnknownLearnware(f"id: {learnware_name(missing[0])!r} was deleted by another meanwhile")
+            if not found:
+                return
+            of_space: dict[int, list[int]] = {}
+            for number, row in found.items():
+                of_space.setdefault(row.space_id, []).append(number)
+            copies = [self._store.view(known[space]).copies(some) for space, some in of_space.items()]
+            with self._catalog.writing() as connection:
+                for some in copies:
+                    rows.bury(connection, some)
+                rows.remove_learnwares(connection, numbers)
+                audit.record_deletion(connection, self._actor, found)
+                rows.raise_generation(connection)
+            for number, row in found.items():
+                if row.zip_sha256 is not None:
+                    self._layout.zip(number, row.zip_sha256).unlink(missing_ok=True)
 
-    def optimize(self) -> None:
+    def optimize(self, *, on_progress: Progress) -> None:
         """Fold, compact, and clear what a killed writer left."""
         with self._changing():
             with self._catalog.reading() as connection:
                 known = rows.spaces_by_id(connection)
-                remove_orphans(self._layout.specs, rows.all_segment_names(connection))
-                self._remove_orphan_zips(connection)
-            for space_id in known:
+                named = rows.all_segments(connection)
+                stray = self._layout.stray_zips(rows.zip_rows(connection))
+            for path in orphans(self._layout.specs, named):
+                remove_segment(path)
+            for path in stray:
+                path.unlink(missing_ok=True)
+            remove_abandoned(self._layout.zips)
+            for done, space_id in enumerate(known):
+                on_progress("optimize", done, len(known))
                 self._fold(space_id)
+            on_progress("optimize", len(known), len(known))
+        _log.info("%s: optimized", self._layout.root)
 
     def _fold_when_due(self, space_id: int) -> None:
         """Fold after a change that is done and durable: whatever goes wrong here, the change stands."""
@@ -176,7 +308,7 @@ class Writer:
             with self._catalog.reading() as connection:
                 waiting = rows.pending_count(connection, space_id)
                 count = len(rows.segment_names(connection, space_id))
-            if waiting >= _SEGMENT_SPECS or count >= _MOST_SEGMENTS:
+            if waiting >= folding.SEGMENT_SPECS or count >= folding.MOST_SEGMENTS:
                 self._fold(space_id)
         except (LearndockError, OSError) as error:
             _log.warning(
@@ -187,153 +319,65 @@ class Writer:
         """Make larger segments of a space's small ones, thinned-out ones and waiting specifications."""
         with self._catalog.reading() as connection:
             space = rows.spaces_by_id(connection)[space_id]
-            dead = np.array(sorted(rows.deleted_ids(connection, space_id)), dtype=np.int64)
         view = self._store.view(space)
-        groups = _groups_to_fold(view, dead)
+        groups = folding.groups_to_fold(view)
         for i, names in enumerate(groups):
-            # What waits in the catalog goes with the last group.
-            waiting = view.waiting if i == len(groups) - 1 else None
-            self._replace(space_id, {name: view.named[name] for name in names}, waiting, dead)
+            self._fold_group(space_id, view, names, waiting=view.waiting if i == len(groups) - 1 else None)
         if groups:
             self._store.clear()  # else this process would hold what it has just deleted until its next search
 
-    def _replace(
-        self,
-        space_id: int,
-        old: Mapping[str, Segment],
-        waiting: Segment | None,
-        dead: npt.NDArray[np.int64],
-    ) -> None:
+    def _fold_group(self, space_id: int, view: SpaceView, names: Sequence[str], *, waiting: Segment | None) -> None:
         """Write one segment for several and for what waits, and name it instead of them."""
-        sources = [*old.values(), *(() if waiting is None else (waiting,))]
-        folded = merged(sources, dead)
-        written = {} if folded is None else {write_segment(self._layout.specs, folded): folded}
+        folded = folding.merged({name: view.named[name] for name in names}, waiting, view.dead)
+        written = [] if folded is None else [write_segment(self._layout.specs, folded)]
         try:
             with self._catalog.writing() as connection:
-                gone = np.concatenate([source.ids for source in sources])
-                connection.execute(rows.segments.delete().where(rows.segments.c.name.in_(list(old))))
+                connection.execute(segments.delete().where(segments.c.name.in_(names)))  # with their tombstones
                 if waiting is not None:
-                    connection.execute(rows.pending.delete().filter_by(space_id=space_id))
-                rows.remove_tombstones(connection, np.intersect1d(gone, dead).tolist())
+                    connection.execute(pending.delete().filter_by(space_id=space_id))
                 _insert_segments(connection, written, space_id)
                 rows.raise_generation(connection)
         except BaseException:
             self._discard(written)
             raise
-        for name in old:
-            remove_segment(self._layout.specs, name)
+        for name in names:
+            remove_segment(self._layout.segment(name))
 
-    def _discard(self, written: Iterable[str]) -> None:
+    def _take_in(self, incoming: Incoming, number: int) -> None:
+        incoming.zip.rename(self._layout.zip(number, incoming.sha256))
+        sync_folder(self._layout.zips)
+
+    def _discard(self, written: Sequence[WrittenSegment]) -> None:
         """Delete segments of a failed write, unless the catalog names them: a signal can come after the commit."""
         with self._catalog.reading() as connection:
-            named = rows.all_segment_names(connection)
-        for name in set(written) - named:
-            remove_segment(self._layout.specs, name)
+            named = rows.all_segments(connection)
+        for segment in written:
+            if segment.name not in named:
+                remove_segment(self._layout.segment(segment.name))
 
-    def _discard_zip(self, number: int) -> None:
-        """Delete the zip of a failed submission, unless the catalog names it."""
+    def _discard_zip(self, number: int, sha256: str) -> None:
+        """Delete a zip, unless the catalog names it."""
         with self._catalog.reading() as connection:
-            known = rows.existing_ids(connection, [number])
-        if not known:
-            self._layout.zip(number).unlink(missing_ok=True)
-
-    def _remove_orphan_zips(self, connection: sa.Connection) -> None:
-        """Delete zips that no row names: their writer died between the renaming and the commit, or before."""
-        stray = {int(path.stem): path for path in self._layout.zips.glob("*.zip") if path.stem.isdigit()}
-        for number in set(stray) - rows.existing_ids(connection, stray):
-            stray[number].unlink(missing_ok=True)
-        remove_abandoned(self._layout.zips)
-
-
-def _groups_to_fold(view: SpaceView, dead: npt.NDArray[np.int64]) -> list[list[str]]:
-    """Names of the segments to merge, group by group; a group's points fit in the bounded memory of a merge."""
-    dead_in = {name: int(np.isin(dead, segment.ids).sum()) for name, segment in view.named.items()}
-    many = len(view.named) >= _MOST_SEGMENTS
-    due = [
-        name
-        for name, segment in view.named.items()
-        if ((many or len(segment) < _SEGMENT_SPECS) and segment.packed.tiles.nbytes < _LARGEST_SEGMENT_BYTES // 2)
-        or dead_in[name] > _DEAD_SHARE * len(segment)
-    ]
-    groups: list[list[str]] = [[]]
-    size = 0
-    for name in sorted(due, key=lambda name: len(view.named[name])):
-        bytes_of = view.named[name].packed.tiles.nbytes
-        if groups[-1] and size + bytes_of > _LARGEST_SEGMENT_BYTES:
-            groups.append([])
-            size = 0
-        groups[-1].append(name)
-        size += bytes_of
-    # One segment alone is merged with nothing: worth it only to drop what is dead.
-    kept = [group for group in groups if len(group) > 1 or any(dead_in[name] for name in group)]
-    if view.waiting is not None and (not kept or kept[-1] is not groups[-1]):
-        kept.append(groups[-1])
-    return kept
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _chunks(points: Any, weights: Any) -> Iterator[slice]:
-    """Slices of a batch, each of which is packed at once, in bounded memory."""
-    for name, value in (("points", points), ("weights", weights)):
-        if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__getitem__"):
-            raise InvalidArgument(f"{name}: expected an array or a list of arrays, got {type(value).__name__}")
-    count, other = len(points), len(weights)
-    if not count or count != other:
-        raise InvalidArgument(f"points, weights: expected one length above 0, got {count} and {other}")
-    if hasattr(points, "shape"):
-        each = max(1, 4 * int(np.prod(points.shape[1:])))
-        step = max(1, _LARGEST_SEGMENT_BYTES // each)
-        yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
-        return
-    start = size = 0
-    for i in range(count):
-        try:
-            bytes_of = 4 * int(np.prod(np.shape(points[i])))
-        except (ValueError, KeyError, TypeError):
-            raise InvalidArgument(f"points[{i}]: expected an array of shape (K, d)") from None
-        if i > start and size + bytes_of > _LARGEST_SEGMENT_BYTES:
-            yield slice(start, i)
-            start, size = i, 0
-        size += bytes_of
-    yield slice(start, count)
-
-
-def _segment(points: Any, weights: Any, gamma: float, ids: npt.NDArray[np.int64]) -> Segment:
-    packed = kernels.pack(points, weights)
-    return Segment(ids, packed, packed.self_inner(gamma=gamma))
+            row = rows.rows_of(connection, [number]).get(number)
+        if row is None or row.zip_sha256 != sha256:
+            self._layout.zip(number, sha256).unlink(missing_ok=True)
 
 
 def _insert_ingested(connection: sa.Connection, ids: range, space_id: int) -> None:
-    now = _now()
+    now = audit.now()
     for start in range(ids.start, ids.stop, _ROWS_A_STATEMENT):
         chunk = range(start, min(start + _ROWS_A_STATEMENT, ids.stop))
         values = [{"id": id, "space_id": space_id, "status": USABLE, "submitted_at": now} for id in chunk]
-        connection.execute(rows.learnwares.insert(), values)
+        connection.execute(learnwares.insert(), values)
 
 
-def _insert_pending(connection: sa.Connection, segment: Segment, space_id: int) -> None:
-    values = [
-        {
-            "learnware_id": spec.learnware_id,
+def _insert_segments(connection: sa.Connection, written: Sequence[WrittenSegment], space_id: int) -> None:
+    for segment in written:
+        values: Mapping[str, Any] = {
+            "name": segment.name,
             "space_id": space_id,
-            "points": spec.points,
-            "weights": spec.weights,
-            "self_inner": spec.self_inner,
+            "first_id": int(segment.segment.ids[0]),
+            "specs": len(segment.segment),
+            "sha256": segment.sha256,
         }
-        for spec in pending_of(segment)
-    ]
-    connection.execute(rows.pending.insert(), values)
-
-
-def _insert_segments(connection: sa.Connection, segments: Mapping[str, Segment], space_id: int) -> None:
-    for name, segment in segments.items():
-        values = {
-            "name": name,
-            "space_id": space_id,
-            "first_id": int(segment.ids[0]),
-            "specs": len(segment),
-        }
-        connection.execute(rows.segments.insert().values(**values))
+        connection.execute(segments.insert().values(**values))

@@ -1,0 +1,211 @@
+"""The verbs that change a dock."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from learndock._validation import as_path
+from learndock.dock.ids import learnware_name
+from learndock.dock.opened import OpenedDock, checked_id, checked_ids
+from learndock.dock.progress import Progress, unheard
+from learndock.dock.report import SubmitReport
+
+if TYPE_CHECKING:
+    from learndock.environment.choice import EnvironmentChoice
+    from learndock.learnware import ArchiveLimits
+    from learndock.runtime import IsolationRequest, ModelLimits
+    from learndock.specification import SemanticSpecification
+
+__all__ = ["DockChanges"]
+
+_log = logging.getLogger("learndock")
+
+
+class DockChanges(OpenedDock):
+    """Submit, update, ingest, delete, optimize."""
+
+    def submit(
+        self,
+        path: str | os.PathLike[str],
+        semantic: SemanticSpecification | Mapping[str, Any] | None = None,
+        *,
+        limits: ModelLimits | None = None,
+        archive_limits: ArchiveLimits | None = None,
+        isolation: IsolationRequest = "auto",
+        environment: EnvironmentChoice = "current",
+    ) -> SubmitReport:
+        """Check a learnware's zip and add it.
+
+        Its model is started in a process of its own and tried. A zip that is merely bad is no exception: the report
+        says INVALID and lists every failed check, and the dock is unchanged, but for a line in its audit log.
+
+        Parameters
+        ----------
+        path : path
+            A zip.
+        semantic : SemanticSpecification or mapping, optional
+            The semantic part; by default the one in the zip.
+        limits : ModelLimits, optional
+            What the model may use: 60 s, 4 GiB, 1 GiB written by default.
+        archive_limits : ArchiveLimits, optional
+            How large the zip's contents may be.
+        isolation : {"auto", "require", "landlock", "namespace"}
+            How well the model must be contained, see `learndock.runtime.ModelProcess`.
+        environment : {"current", "build"}
+            The interpreter that the model is tried in: this one, or one made from what the learnware requires.
+
+        Returns
+        -------
+        SubmitReport
+
+        Raises
+        ------
+        InvalidArgument
+            If there is no such file, or no semantic part.
+        IsolationUnavailable
+            If the model can't be contained here as well as it must be.
+        ReadOnlyDock
+        """
+        self._require_writable()
+        return self._submissions.submit(
+            as_path(path, "path"),
+            semantic,
+            limits=limits,
+            archive_limits=archive_limits,
+            isolation=isolation,
+            environment=environment,
+        )
+
+    def update(
+        self,
+        id: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        semantic: SemanticSpecification | Mapping[str, Any] | None = None,
+        limits: ModelLimits | None = None,
+        archive_limits: ArchiveLimits | None = None,
+        isolation: IsolationRequest = "auto",
+        environment: EnvironmentChoice = "current",
+    ) -> SubmitReport:
+        """Check another zip or semantic part for a learnware, and put it in the place of what is there.
+
+        The id stays, and so does what is not given. The status is that of the new check: a learnware that was usable
+        may no longer be, and the other way round. Where the report says INVALID, all is as it was before, but for a
+        line in the audit log.
+
+        With `semantic` alone the model is tried again only where data, task or the dimension of input or output
+        differ. With neither `path` nor `semantic`, what is there is checked again: for a learnware whose requirements
+        have been installed since, or for another `environment`.
+
+        Parameters
+        ----------
+        id : str
+            A specification that was ingested alone becomes a learnware, if it is given a zip.
+        path : path, optional
+            A zip. Its own semantic part counts only where the dock has none for this id.
+        semantic : SemanticSpecification or mapping, optional
+        limits, archive_limits, isolation, environment
+            As in `submit`.
+
+        Returns
+        -------
+        SubmitReport
+
+        Raises
+        ------
+        UnknownLearnware
+            If there is no learnware of this id, or no longer, once the check is done.
+        InvalidArgument
+            If there is no such file, or no semantic part.
+        DockError
+            If it was updated by somebody else meanwhile, or was ingested alone and is given no zip.
+        DamagedLearnware
+            If its zip in the dock has to be checked, and is not what was submitted.
+        IsolationUnavailable
+            If the model can't be contained here as well as it must be.
+        ReadOnlyDock
+        """
+        self._require_writable()
+        with self._catalog.reading() as connection:
+            number = self._numbers(connection, [checked_id(id)])[0]
+        return self._submissions.update(
+            number,
+            None if path is None else as_path(path, "path"),
+            semantic,
+            limits=limits,
+            archive_limits=archive_limits,
+            isolation=isolation,
+            environment=environment,
+        )
+
+    def ingest(self, *, points: Any, weights: Any, gamma: float, on_progress: Progress | None = None) -> list[str]:
+        """Add many specifications alone, without models: all of them, or, after an exception, none.
+
+        Parameters
+        ----------
+        points : array of shape (N, K, d), or list of N arrays (K_i, d)
+            Stored as float32.
+        weights : array of shape (N, K), or list of N arrays (K_i,)
+        gamma : float
+            Positive; the same for all.
+        on_progress : callable, optional
+            Called as ``on_progress("ingest", done, total)``, in specifications.
+
+        Returns
+        -------
+        list of str
+            Ids in the order of the input, when all of it is durable.
+
+        Raises
+        ------
+        InvalidArgument
+            For wrong shapes, NaN or infinity, numbers beyond float32, or gamma <= 0.
+        ReadOnlyDock
+        """
+        self._require_writable()
+        numbers = self._writer.ingest(points, weights, gamma, on_progress=on_progress or unheard)
+        ids = [learnware_name(number) for number in numbers]
+        _log.info("%s: ingested %d specifications from %s on", self.path, len(ids), ids[0])
+        return ids
+
+    def delete(self, ids: str | Sequence[str]) -> None:
+        """Remove learnwares: all of them, or, after an exception, none.
+
+        Parameters
+        ----------
+        ids : str or sequence of str
+
+        Raises
+        ------
+        UnknownLearnware
+            If one is not in the dock; the message names it.
+        ReadOnlyDock
+        """
+        self._require_writable()
+        names = checked_ids(ids)
+        with self._catalog.reading() as connection:
+            numbers = sorted(set(self._numbers(connection, names)))
+        self._writer.delete(numbers)
+        if numbers:
+            first = learnware_name(numbers[0])
+            _log.info("%s: deleted %s", self.path, first if len(numbers) == 1 else f"{len(numbers)} from {first} on")
+
+    def optimize(self, *, on_progress: Progress | None = None) -> None:
+        """Fold small writes into segments, compact what was deleted, clear what a killed writer left.
+
+        Returns when done; searches go on meanwhile.
+
+        Parameters
+        ----------
+        on_progress : callable, optional
+            Called as ``on_progress("optimize", done, total)``, in spaces.
+
+        Raises
+        ------
+        ReadOnlyDock
+        """
+        self._require_writable()
+        self._writer.optimize(on_progress=on_progress or unheard)

@@ -1,0 +1,117 @@
+"""What all verbs of a dock share: its parts, opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from learndock._validation import as_path
+from learndock.dock import audit, rows
+from learndock.dock.catalog import Catalog
+from learndock.dock.ids import learnware_number
+from learndock.dock.layout import Layout
+from learndock.dock.store import SpecStore
+from learndock.dock.submission import Submissions
+from learndock.dock.writer import Writer
+from learndock.errors import InvalidArgument, ReadOnlyDock, UnknownLearnware
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import sqlalchemy as sa
+
+__all__ = ["OpenedDock", "checked_id", "checked_ids"]
+
+
+class OpenedDock:
+    """The parts of a dock."""
+
+    def __init__(self, path: str | os.PathLike[str], *, readonly: bool = False, actor: str | None = None) -> None:
+        actor = audit.actor_name(actor)
+        self._layout = Layout(as_path(path, "path"))
+        self._readonly = readonly
+        fresh = not self._layout.exists()
+        if fresh:
+            self._layout.create(readonly=readonly)
+        self._catalog = Catalog(self._layout.catalog, readonly=readonly)
+        self._store = SpecStore(self._layout, self._catalog)
+        self._writer = Writer(self._layout, self._catalog, self._store, actor=actor)
+        self._submissions = Submissions(self._layout, self._catalog, self._writer)
+        if fresh:
+            self._writer.create()
+
+    @property
+    def path(self) -> Path:
+        """The dock's folder."""
+        return self._layout.root
+
+    @property
+    def readonly(self) -> bool:
+        """Whether changes are refused."""
+        return self._readonly
+
+    def __len__(self) -> int:
+        """Number of learnwares and ingested specifications."""
+        with self._catalog.reading() as connection:
+            return rows.count(connection)
+
+    def __contains__(self, id: object) -> bool:
+        """Whether a learnware of this id is in the dock."""
+        if not isinstance(id, str):
+            return False
+        number = learnware_number(id)
+        with self._catalog.reading() as connection:
+            return number is not None and bool(rows.existing_ids(connection, [number]))
+
+    def close(self) -> None:
+        """Let go of all files. The dock can be opened again; this object can't be used any more."""
+        self._catalog.close()
+        self._store.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r}{', readonly=True' if self._readonly else ''})"
+
+    def _require_writable(self) -> None:
+        if self._readonly:
+            raise ReadOnlyDock(f"{self.path}: opened with readonly=True")
+
+    def _numbers(self, connection: sa.Connection, names: Sequence[str]) -> list[int]:
+        numbers = [learnware_number(name) for name in names]
+        existing = rows.existing_ids(connection, [number for number in numbers if number is not None])
+        for name, number in zip(names, numbers, strict=True):
+            if number is None or number not in existing:
+                raise UnknownLearnware(f"id: no learnware {name!r} in {self.path}")
+        return [number for number in numbers if number is not None]
+
+    def _rows(self, connection: sa.Connection, names: Sequence[str]) -> list[sa.Row[Any]]:
+        """The rows of learnwares, with their semantic parts."""
+        numbers = self._numbers(connection, names)
+        found = rows.whole_rows_of(connection, numbers)
+        return [found[number] for number in numbers]
+
+
+def checked_id(id: object) -> str:
+    """An id, or what looks like one."""
+    if not isinstance(id, str):
+        raise InvalidArgument(f"id: expected the id of a learnware, got {id!r}")
+    return str(id)
+
+
+def checked_ids(ids: object) -> list[str]:
+    """One id or several, or what looks like them."""
+    names = [ids] if isinstance(ids, str) else ids
+    if not isinstance(names, Sequence | np.ndarray) or not all(isinstance(name, str) for name in names):
+        raise InvalidArgument(f"ids: expected an id or a sequence of them, got {ids!r}")
+    return [str(name) for name in names]

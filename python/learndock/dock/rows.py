@@ -1,0 +1,249 @@
+"""What is read from the catalog and written to it: functions on a connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from learndock.dock.space import Space
+from learndock.dock.tables import (
+    learnwares,
+    not_usable,
+    pending,
+    segments,
+    semantics,
+    spaces,
+    state,
+    tags,
+    tombstones,
+)
+from learndock.dock.text_search import forget_texts, insert_texts
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock.specification import SemanticSpecification
+
+_MOST_PARAMETERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSpec:
+    """A specification in the catalog: float32 bytes."""
+
+    learnware_id: int
+    points: bytes
+    weights: bytes
+    self_inner: float
+
+
+def generation(connection: sa.Connection) -> int:
+    """How many changes the catalog has seen."""
+    return int(connection.execute(sa.select(state.c.generation)).scalar_one())
+
+
+def raise_generation(connection: sa.Connection) -> None:
+    """Part of every change: tells readers."""
+    connection.execute(state.update().values(generation=state.c.generation + 1))
+
+
+def take_ids(connection: sa.Connection, count: int) -> range:
+    """Fresh ids, never used before."""
+    first = int(connection.execute(sa.select(state.c.next_id)).scalar_one())
+    connection.execute(state.update().values(next_id=first + count))
+    return range(first, first + count)
+
+
+# Spaces and what lies in them
+
+
+def space_id(connection: sa.Connection, space: Space) -> int:
+    """The space's row, made where absent."""
+    values = {"type": space.type, "input_shape": space.shape_text, "gamma": space.gamma}
+    query = sa.select(spaces.c.id).filter_by(**values)
+    if connection.execute(query).first() is None:
+        connection.execute(spaces.insert().values(**values))
+    return int(connection.execute(query).scalar_one())
+
+
+def spaces_by_id(connection: sa.Connection) -> dict[int, Space]:
+    """All spaces."""
+    rows = connection.execute(sa.select(spaces))
+    return {row.id: Space(row.type, tuple(json.loads(row.input_shape)), row.gamma) for row in rows}
+
+
+def segment_names(connection: sa.Connection, space: int) -> list[str]:
+    """Names of the segments of a space."""
+    query = sa.select(segments.c.name).filter_by(space_id=space).order_by(segments.c.first_id)
+    return list(connection.execute(query).scalars())
+
+
+def all_segments(connection: sa.Connection) -> dict[str, sa.Row[Any]]:
+    """The segments of all spaces, by name."""
+    return {row.name: row for row in connection.execute(sa.select(segments).order_by(segments.c.name))}
+
+
+def pending_specs(connection: sa.Connection, space: int) -> list[PendingSpec]:
+    """Specifications of a space that no segment holds yet, by id."""
+    rows = connection.execute(sa.select(pending).filter_by(space_id=space).order_by(pending.c.learnware_id))
+    return [PendingSpec(row.learnware_id, row.points, row.weights, row.self_inner) for row in rows]
+
+
+def pending_count(connection: sa.Connection, space: int) -> int:
+    """Number of specifications of a space that no segment holds yet."""
+    query = sa.select(sa.func.count()).select_from(pending).filter_by(space_id=space)
+    return int(connection.execute(query).scalar_one())
+
+
+def dead_copies(connection: sa.Connection, space: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Ids, ascending, whose copy in a segment of the space counts no more, by segment."""
+    query = (
+        sa.select(tombstones.c.segment, tombstones.c.learnware_id)
+        .join(segments, segments.c.name == tombstones.c.segment)
+        .where(segments.c.space_id == space)
+        .order_by(tombstones.c.segment, tombstones.c.learnware_id)
+    )
+    found: dict[str, list[int]] = {}
+    for name, number in connection.execute(query):
+        found.setdefault(name, []).append(number)
+    return {name: np.array(numbers, dtype=np.int64) for name, numbers in found.items()}
+
+
+def bury(connection: sa.Connection, copies: Mapping[str, Sequence[int]]) -> None:
+    """Mark copies in segments, so that searches pass over them."""
+    values = [{"segment": name, "learnware_id": number} for name, numbers in copies.items() for number in numbers]
+    if values:
+        connection.execute(tombstones.insert(), values)
+
+
+def unusable_ids(connection: sa.Connection, space: int) -> npt.NDArray[np.int64]:
+    """Learnwares of the space that are not usable, ascending."""
+    query = sa.select(learnwares.c.id).where(learnwares.c.space_id == space, not_usable).order_by(learnwares.c.id)
+    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+
+
+def status_counts(connection: sa.Connection) -> dict[Space, dict[int, int]]:
+    """How many learnwares of each status each space has."""
+    status, space = learnwares.c.status, learnwares.c.space_id
+    query = sa.select(space, status, sa.func.count()).group_by(space, status)
+    known = spaces_by_id(connection)
+    found: dict[Space, dict[int, int]] = {}
+    for id, value, count in connection.execute(query):
+        found.setdefault(known[id], {})[value] = count
+    return found
+
+
+# Learnwares
+
+
+def insert_semantic(connection: sa.Connection, learnware_id: int, semantic: SemanticSpecification) -> None:
+    """The semantic part of one learnware, and what finds it: its class and tag keys and its texts."""
+    connection.execute(
+        semantics.insert().values(
+            learnware_id=learnware_id,
+            name=semantic.name,
+            description=semantic.description,
+            semantic=semantic.to_dict(),
+        )
+    )
+    held = {**semantic.classes, **semantic.tags}
+    rows = [{"learnware_id": learnware_id, "key": key, "value": value} for key in held for value in set(held[key])]
+    if rows:
+        connection.execute(tags.insert(), rows)
+    insert_texts(connection, learnware_id, semantic.name, semantic.description)
+
+
+def remove_semantics(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Delete the semantic part of learnwares, and what finds it."""
+    for some in batches(ids):
+        connection.execute(semantics.delete().where(semantics.c.learnware_id.in_(some)))
+        connection.execute(tags.delete().where(tags.c.learnware_id.in_(some)))
+        forget_texts(connection, some)
+
+
+def insert_pending(connection: sa.Connection, specs: Iterable[PendingSpec], space: int) -> None:
+    """Specifications that no segment holds yet."""
+    values = [
+        {
+            "learnware_id": spec.learnware_id,
+            "space_id": space,
+            "points": spec.points,
+            "weights": spec.weights,
+            "self_inner": spec.self_inner,
+        }
+        for spec in specs
+    ]
+    connection.execute(pending.insert(), values)
+
+
+def remove_pending(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Delete specifications that no segment holds; ids without one are passed over."""
+    for some in batches(ids):
+        connection.execute(pending.delete().where(pending.c.learnware_id.in_(some)))
+
+
+def remove_learnwares(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Delete learnwares with all rows that are theirs; copies in segments are for `bury`."""
+    remove_semantics(connection, ids)
+    remove_pending(connection, ids)
+    for some in batches(ids):
+        connection.execute(learnwares.delete().where(learnwares.c.id.in_(some)))
+
+
+def existing_ids(connection: sa.Connection, ids: Iterable[int]) -> set[int]:
+    """Which of the ids are in the catalog."""
+    found: set[int] = set()
+    for some in batches(list(ids)):
+        found.update(connection.execute(sa.select(learnwares.c.id).where(learnwares.c.id.in_(some))).scalars())
+    return found
+
+
+def rows_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, sa.Row[Any]]:
+    """The learnwares of the given ids, without their semantic part."""
+    found: dict[int, sa.Row[Any]] = {}
+    for some in batches(ids):
+        rows = connection.execute(sa.select(learnwares).where(learnwares.c.id.in_(some)))
+        found.update((row.id, row) for row in rows)
+    return found
+
+
+def whole_rows_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, sa.Row[Any]]:
+    """The learnwares of the given ids with name, description and semantic part, None where they have none."""
+    columns = (semantics.c.name, semantics.c.description, semantics.c.semantic)
+    joined = sa.select(learnwares, *columns).outerjoin(semantics, semantics.c.learnware_id == learnwares.c.id)
+    found: dict[int, sa.Row[Any]] = {}
+    for some in batches(ids):
+        found.update((row.id, row) for row in connection.execute(joined.where(learnwares.c.id.in_(some))))
+    return found
+
+
+def zip_rows(connection: sa.Connection) -> dict[int, sa.Row[Any]]:
+    """Id, zip_sha256 and zip_bytes of the learnwares that have a zip, by id."""
+    query = sa.select(learnwares.c.id, learnwares.c.zip_sha256, learnwares.c.zip_bytes)
+    found: Iterable[sa.Row[Any]] = connection.execute(
+        query.where(learnwares.c.zip_sha256.is_not(None)).order_by(learnwares.c.id)
+    )
+    return {row.id: row for row in found}
+
+
+def ids_of_zip(connection: sa.Connection, sha256: str) -> list[int]:
+    """Learnwares whose zip has this sha256, ascending."""
+    query = sa.select(learnwares.c.id).where(learnwares.c.zip_sha256 == sha256).order_by(learnwares.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def count(connection: sa.Connection, conditions: Sequence[sa.ColumnElement[bool]] = ()) -> int:
+    """Number of learnwares that fulfil the conditions."""
+    query = sa.select(sa.func.count()).select_from(learnwares).where(*conditions)
+    return int(connection.execute(query).scalar_one())
+
+
+def batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """A few thousand ids at a time: databases limit the parameters of a statement."""
+    for start in range(0, len(ids), _MOST_PARAMETERS):
+        yield ids[start : start + _MOST_PARAMETERS]

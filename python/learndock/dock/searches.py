@@ -1,0 +1,223 @@
+"""The verbs that search a dock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from learndock import kernels
+from learndock._validation import limit, positive_integer
+from learndock.dock.filters import Filter, allowed_ids
+from learndock.dock.listing import ranked
+from learndock.dock.opened import OpenedDock
+from learndock.dock.progress import Progress, unheard
+from learndock.dock.results import SearchResult, SemanticResult
+from learndock.dock.search import Wish, exact_search
+from learndock.dock.space import Space
+from learndock.errors import InvalidArgument
+from learndock.specification import RKMETableSpecification
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from learndock.specification import SemanticQuery, SemanticSpecification
+
+__all__ = ["DockSearches"]
+
+SearchedStatus = Literal["usable", "any"]
+
+# A mixture needs the inner products of all its candidates, which are the square for the reference's rules.
+_MOST_IN_MIXTURE = {"distance": 500, "greedy": 25, "auto": 25}
+
+
+class DockSearches(OpenedDock):
+    """Search by specifications, and by semantic parts alone."""
+
+    def search(
+        self,
+        spec: RKMETableSpecification,
+        *,
+        k: int = 10,
+        semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
+        rule: kernels.MixtureRule = "distance",
+        mixture: int | None = None,
+        method: Literal["exact"] = "exact",
+        status: SearchedStatus = "usable",
+        threads: int | None = None,
+    ) -> SearchResult:
+        """Find the learnwares whose training data is closest to the user's, alone and as a mixture.
+
+        Parameters
+        ----------
+        spec : RKMETableSpecification
+            Of the user's data. Only learnwares of the same type, input shape and gamma are compared.
+        k : int, default 10
+            Single learnwares to return.
+        semantic : SemanticQuery, SemanticSpecification or mapping, optional
+            Keep to learnwares of these classes and tags (Data, Task, Library, Scenario, License, Model), and, of a
+            query or mapping, with these texts in name or description; see `SemanticQuery`.
+        rule : {"distance", "greedy", "auto"}, default "distance"
+            How the mixture is chosen; see `learndock.kernels.mixture`. "greedy" and "auto" are the reference's, over
+            the mixture^2 nearest.
+        mixture : int, optional
+            Most learnwares in the mixture: 20 by default for rule "distance", at most 500; 5, at most 25, for the
+            others; 0 for no mixture.
+        method : {"exact"}
+            Every learnware is looked at.
+        status : {"usable", "any"}, default "usable"
+            Whether learnwares count whose model was never started, for what it requires is not here.
+        threads : int, optional
+
+        Returns
+        -------
+        SearchResult
+
+        Raises
+        ------
+        InvalidArgument
+            For a k below 1, a negative mixture, an unknown rule, method or status, or no specification.
+        """
+        _require_specification(spec, "spec")
+        return self.search_many(
+            [spec],
+            k=k,
+            semantic=semantic,
+            rule=rule,
+            mixture=mixture,
+            method=method,
+            status=status,
+            threads=threads,
+        )[0]
+
+    def search_many(
+        self,
+        specs: Sequence[RKMETableSpecification],
+        *,
+        k: int = 10,
+        semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
+        rule: kernels.MixtureRule = "distance",
+        mixture: int | None = None,
+        method: Literal["exact"] = "exact",
+        status: SearchedStatus = "usable",
+        threads: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> list[SearchResult]:
+        """`search` for many users at once; each block of the dock is read once for all of them.
+
+        Parameters
+        ----------
+        specs : sequence of RKMETableSpecification
+            They may belong to different spaces.
+        k, semantic, rule, mixture, method, status, threads
+            As in `search`.
+        on_progress : callable, optional
+            Called as ``on_progress("search", done, total)``, in specifications.
+
+        Returns
+        -------
+        list of SearchResult
+            In the order of `specs`.
+        """
+        if not isinstance(specs, Sequence):
+            raise InvalidArgument(f"specs: expected a sequence of specifications, got {type(specs).__name__}")
+        for i, spec in enumerate(specs):
+            _require_specification(spec, f"specs[{i}]")
+        if method != "exact":
+            raise InvalidArgument(f'method: expected "exact", got {method!r}')
+        wish = _wish(k, rule, mixture)
+        if status not in get_args(SearchedStatus):
+            raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
+        allowed = self._allowed(semantic, status)
+        any_status = status == "any"
+        counts = self._store.counts(any_status=any_status)
+        results: dict[int, SearchResult] = {}
+        for space in dict.fromkeys(Space.of(spec) for spec in specs):
+            places = [i for i, spec in enumerate(specs) if Space.of(spec) == space]
+            skipped = sum(count for other, count in counts.items() if other != space)
+            told = _offset(on_progress or unheard, len(results), len(specs))
+            found = exact_search(
+                self._store.view(space),
+                [specs[i] for i in places],
+                wish,
+                allowed=allowed,
+                any_status=any_status,
+                skipped=skipped,
+                threads=threads,
+                on_progress=told,
+            )
+            results.update(zip(places, found, strict=True))
+        return [results[i] for i in range(len(specs))]
+
+    def search_semantic(
+        self,
+        semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any],
+        *,
+        k: int = 10,
+        status: SearchedStatus = "usable",
+    ) -> SemanticResult:
+        """Find learnwares by their semantic part alone, where there is no data to make a specification of.
+
+        Classes and tags filter; then the texts asked for are looked for in names and descriptions: as they are, or,
+        where no learnware holds them so, by what is similar. See `SemanticQuery`.
+
+        Parameters
+        ----------
+        semantic : SemanticQuery, SemanticSpecification or mapping
+        k : int, default 10
+            Learnwares to return.
+        status : {"usable", "any"}, default "usable"
+            Whether learnwares count whose model was never started, for what it requires is not here.
+
+        Returns
+        -------
+        SemanticResult
+            Its hits by how well they hold the texts, ties by id.
+
+        Raises
+        ------
+        InvalidArgument
+            For a k below 1, an unknown status, or, as SemanticError, a query with faults.
+
+        Examples
+        --------
+        ::
+
+            for hit in dock.search_semantic(ld.SemanticQuery(name="readmission", scenario="Health")).hits:
+                print(hit.id, hit.entry.name, hit.score)
+        """
+        most = limit(k, "k")
+        if semantic is None:
+            raise InvalidArgument("semantic: expected a SemanticQuery, a SemanticSpecification or a dict, got None")
+        if status not in get_args(SearchedStatus):
+            raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
+        with self._catalog.reading() as connection:
+            return ranked(connection, Filter.of(status=status, semantic=semantic), most)
+
+    def _allowed(
+        self, semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None, status: SearchedStatus
+    ) -> npt.NDArray[np.int64] | None:
+        if semantic is None:
+            return None
+        with self._catalog.reading() as connection:
+            return allowed_ids(connection, Filter.of(status=status, semantic=semantic))
+
+
+def _require_specification(value: object, name: str) -> None:
+    if not isinstance(value, RKMETableSpecification):
+        raise InvalidArgument(f"{name}: expected a specification, got {type(value).__name__}")
+
+
+def _offset(on_progress: Progress, before: int, total: int) -> Progress:
+    """Make one count of those of several spaces."""
+    return lambda what, done, _: on_progress(what, before + done, total)
+
+
+def _wish(k: int, rule: kernels.MixtureRule, mixture: int | None) -> Wish:
+    if rule not in ("distance", "greedy", "auto"):
+        raise InvalidArgument(f'rule: expected "distance", "greedy" or "auto", got {rule!r}')
+    if mixture is None:
+        mixture = 20 if rule == "distance" else 5
+    elif mixture != 0:
+        mixture = positive_integer(mixture, "mixture", most=_MOST_IN_MIXTURE[rule])
+    return Wish(limit(k, "k"), rule, int(mixture))

@@ -1,0 +1,181 @@
+"""Submissions and updates: a zip is checked, and what is good goes into the dock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from learndock.dock import rows
+from learndock.dock.ids import learnware_name
+from learndock.dock.incoming import incoming_copy
+from learndock.dock.report import SubmitReport
+from learndock.dock.zips import verified
+from learndock.errors import DockError, InvalidArgument
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from learndock.checker import CheckReport, CheckResult
+    from learndock.dock.audit import Action
+    from learndock.dock.catalog import Catalog
+    from learndock.dock.layout import Layout
+    from learndock.dock.writer import Writer
+    from learndock.environment.choice import EnvironmentChoice
+    from learndock.learnware import ArchiveLimits, Learnware
+    from learndock.runtime import IsolationRequest, ModelLimits
+    from learndock.specification import RKMETableSpecification, SemanticSpecification
+
+__all__ = ["CheckOptions", "Submissions"]
+
+_log = logging.getLogger("learndock")
+
+
+class CheckOptions(TypedDict):
+    """What `learndock.checker.check_learnware` is told beside the learnware."""
+
+    limits: ModelLimits | None
+    archive_limits: ArchiveLimits | None
+    isolation: IsolationRequest
+    environment: EnvironmentChoice
+
+
+class Submissions:
+    """The way of learnwares into one dock."""
+
+    def __init__(self, layout: Layout, catalog: Catalog, writer: Writer) -> None:
+        self._layout = layout
+        self._catalog = catalog
+        self._writer = writer
+
+    def submit(
+        self,
+        source: Path,
+        semantic: SemanticSpecification | Mapping[str, Any] | None,
+        **options: Unpack[CheckOptions],
+    ) -> SubmitReport:
+        """See `Dock.submit`."""
+        from learndock.checker import check_learnware
+
+        _require_file(source)
+        with incoming_copy(source, self._layout.zips) as incoming:
+            report = check_learnware(incoming.zip, semantic, **options)
+            if report.learnware is None:
+                return self._refused("submit", None, incoming.sha256, report)
+            with report.learnware as learnware:
+                spec, held = _parts(learnware)
+                try:
+                    number = self._writer.add(incoming, spec, held, status=int(report.status))
+                except InvalidArgument as error:  # numbers beyond float32
+                    return self._refused("submit", None, incoming.sha256, _unstorable(report, error))
+        _log.info("%s: submitted %s (%s)", self._layout.root, learnware_name(number), report.status.name)
+        return SubmitReport(report.status, learnware_name(number), report.checks, report.isolation)
+
+    def update(
+        self,
+        number: int,
+        source: Path | None,
+        semantic: SemanticSpecification | Mapping[str, Any] | None,
+        **options: Unpack[CheckOptions],
+    ) -> SubmitReport:
+        """See `Dock.update`."""
+        from learndock.checker import check_learnware
+        from learndock.specification import SemanticSpecification
+
+        if source is not None:
+            _require_file(source)
+        if semantic is not None and not isinstance(semantic, SemanticSpecification):
+            semantic = SemanticSpecification.from_dict(semantic)
+        with self._catalog.reading() as connection:
+            row = rows.whole_rows_of(connection, [number])[number]
+        old = None if row.semantic is None else SemanticSpecification.from_dict(row.semantic)
+        with ExitStack() as stack:
+            incoming = None
+            if source is not None:
+                incoming = stack.enter_context(incoming_copy(source, self._layout.zips))
+                report = check_learnware(incoming.zip, old if semantic is None else semantic, **options)
+            else:
+                with self._held(row) as zip:
+                    if semantic is not None and old is not None and _same_model(old, semantic):
+                        report = _described(zip, semantic, row.status, options["archive_limits"])
+                    else:
+                        report = check_learnware(zip, old if semantic is None else semantic, **options)
+            sha256 = incoming.sha256 if incoming else row.zip_sha256
+            if report.learnware is None:
+                return self._refused("update", number, sha256, report)
+            spec, held = _parts(stack.enter_context(report.learnware))
+            try:
+                self._writer.replace(number, incoming, spec, held, status=int(report.status), version=row.version)
+            except InvalidArgument as error:
+                return self._refused("update", number, sha256, _unstorable(report, error))
+        _log.info("%s: updated %s (%s)", self._layout.root, learnware_name(number), report.status.name)
+        return SubmitReport(report.status, learnware_name(number), report.checks, report.isolation)
+
+    def _held(self, row: sa.Row[Any]) -> AbstractContextManager[Path]:
+        """The zip that the dock has, verified."""
+        id = learnware_name(row.id)
+        if row.zip_sha256 is None:
+            raise DockError(f"id: {id!r} was ingested as a specification alone: an update needs `path`, a zip")
+        return verified(self._layout.zip(row.id, row.zip_sha256), row.zip_sha256, id=id)
+
+    def _refused(self, action: Action, number: int | None, sha256: str | None, report: CheckReport) -> SubmitReport:
+        from learndock.checker import Status
+
+        faults = "; ".join(
+            f"{check.name}: {check.message}" for check in report.checks if check.status == Status.INVALID
+        )
+        self._writer.refuse(action, number, sha256, faults)
+        id = None if number is None else learnware_name(number)
+        _log.warning("%s: %s%s refused: %.500s", self._layout.root, action, "" if id is None else f" of {id}", faults)
+        return SubmitReport(Status.INVALID, id, report.checks, report.isolation)
+
+
+def _require_file(source: Path) -> None:
+    if not source.is_file():
+        what = "a folder" if source.is_dir() else "missing" if not source.exists() else "no regular file"
+        raise InvalidArgument(f"path: expected a zip, got {source}, which is {what}")
+
+
+def _parts(learnware: Learnware) -> tuple[RKMETableSpecification, SemanticSpecification]:
+    spec, semantic = learnware.specification, learnware.semantic
+    if spec is None or semantic is None:
+        raise DockError(f"{learnware}: passed the checks without a specification")
+    return spec, semantic
+
+
+def _same_model(old: SemanticSpecification, new: SemanticSpecification) -> bool:
+    """Whether what a model is checked against is alike: then a check with the new part finds what the old one did."""
+    return (old.data, old.task, old.input_dimension, old.output_dimension) == (
+        new.data,
+        new.task,
+        new.input_dimension,
+        new.output_dimension,
+    )
+
+
+def _described(
+    zip: Path, semantic: SemanticSpecification, status: int, archive_limits: ArchiveLimits | None
+) -> CheckReport:
+    """Check a new semantic part of a learnware whose model was checked before."""
+    from learndock.checker import CheckReport, SemanticChecker, Status
+    from learndock.learnware import Learnware
+
+    learnware = Learnware.open(zip, semantic=semantic, archive_limits=archive_limits)
+    try:
+        check = SemanticChecker().check(learnware)
+    except BaseException:
+        learnware.close()
+        raise
+    if check.status == Status.INVALID:
+        learnware.close()
+        return CheckReport(Status.INVALID, (check,))
+    return CheckReport(Status(status), (check,), learnware)
+
+
+def _unstorable(report: CheckReport, error: InvalidArgument) -> CheckReport:
+    from learndock.checker import CheckReport, CheckResult, Status
+
+    check: CheckResult = CheckResult("storage", Status.INVALID, str(error), {})
+    return CheckReport(Status.INVALID, (*report.checks, check), isolation=report.isolation)

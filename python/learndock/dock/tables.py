@@ -1,0 +1,133 @@
+"""The tables of a dock's catalog."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+# learndock.checker.Status.USABLE, without loading the checkers; a test keeps the two alike.
+USABLE = 1
+
+# A row in the table of learnwares is short, since counts, filters and sorts read all of them; what people wrote lies in
+# tables beside it.
+metadata = sa.MetaData()
+
+_LearnwareId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+state = sa.Table(
+    "state",
+    metadata,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),
+    sa.Column("next_id", sa.BigInteger, nullable=False),
+)
+
+spaces = sa.Table(
+    "spaces",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("input_shape", sa.Text, nullable=False),
+    sa.Column("gamma", sa.Double, nullable=False),
+    sa.UniqueConstraint("type", "input_shape", "gamma"),
+)
+
+# sha256 is that of segment.json, which holds those of the segment's arrays.
+segments = sa.Table(
+    "segments",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
+    sa.Column("first_id", sa.BigInteger, nullable=False),
+    sa.Column("specs", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+)
+
+# version counts the updates: an update that was checked against an older one is refused.
+learnwares = sa.Table(
+    "learnwares",
+    metadata,
+    sa.Column("id", _LearnwareId, primary_key=True, autoincrement=False),
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("zip_sha256", sa.Text),
+    sa.Column("zip_bytes", sa.BigInteger),
+    sa.Column("num_points", sa.BigInteger),
+    sa.Column("fit_mmd2", sa.Double),
+    sa.Column("submitted_at", sa.Text, nullable=False),
+    sa.Column("updated_at", sa.Text),
+)
+# A literal, since a partial index serves only a condition that is written as its own.
+not_usable = learnwares.c.status != sa.literal_column(str(USABLE))
+sa.Index("learnwares_not_usable", learnwares.c.space_id, sqlite_where=not_usable)
+sa.Index("learnwares_of_zip", learnwares.c.zip_sha256, sqlite_where=learnwares.c.zip_sha256.is_not(None))
+
+# The semantic part of those that have one; `semantic` is the reference's dict.
+semantics = sa.Table(
+    "semantics",
+    metadata,
+    sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("semantic", sa.JSON, nullable=False),
+)
+
+# Class and tag keys of the semantic part: what a filter asks for.
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("tags_of_learnware", "learnware_id"),
+    sqlite_with_rowid=False,
+)
+
+# Specifications that no segment holds yet: points and weights as float32.
+pending = sa.Table(
+    "pending",
+    metadata,
+    sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
+    sa.Column("points", sa.LargeBinary, nullable=False),
+    sa.Column("weights", sa.LargeBinary, nullable=False),
+    sa.Column("self_inner", sa.Double, nullable=False),
+)
+
+# Copies in a segment that count no more: their learnware was deleted, or updated and lies elsewhere now. They go with
+# the segment.
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    sa.Column("segment", sa.ForeignKey("segments.name", ondelete="CASCADE"), primary_key=True),
+    sa.Column("learnware_id", sa.BigInteger, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# What was done, by whom: see learndock.dock.audit. Rows outlive their learnwares.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("sequence", _LearnwareId, primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Text, nullable=False),
+    sa.Column("actor", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("status", sa.SmallInteger, nullable=False),
+    sa.Column("learnware_id", sa.BigInteger),
+    sa.Column("learnwares", sa.BigInteger, nullable=False),
+    sa.Column("sha256_before", sa.Text),
+    sa.Column("sha256_after", sa.Text),
+    sa.Column("message", sa.Text),
+    sa.Index("audit_of_learnware", "learnware_id"),
+    sqlite_autoincrement=True,
+)
+
+# Names and descriptions as a text search reads them; see learndock.dock.text_search, which makes the table: it is a
+# virtual one.
+texts = sa.Table(
+    "texts",
+    sa.MetaData(),
+    sa.Column("rowid", sa.Integer, primary_key=True),
+    sa.Column("name", sa.Text),
+    sa.Column("description", sa.Text),
+)
