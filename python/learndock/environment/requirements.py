@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learndock._yaml import load_yaml
 from learndock.environment.distributions import SERVED
 from learndock.errors import LearnwareError
 
@@ -66,8 +67,6 @@ def conda_content(folder: str | PathLike[str]) -> dict[str, Any] | None:
     LearnwareError
         The file can't be read.
     """
-    from learndock.learnware._yaml import load_yaml
-
     root = Path(folder)
     if (root / "requirements.txt").is_file():
         return None

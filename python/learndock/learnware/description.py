@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from learndock._yaml import LARGEST_FILE, load_yaml
 from learndock.errors import LearnwareError
-from learndock.learnware._yaml import LARGEST_FILE, load_yaml
 from learndock.runtime.description import ModelDescription
 from learndock.runtime.worker import packed
 
