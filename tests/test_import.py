@@ -3,7 +3,19 @@
 import subprocess
 import sys
 
-HEAVY = ("torch", "sklearn", "matplotlib", "sqlalchemy", "pydantic", "rapidfuzz", "typer", "pandas")
+HEAVY = (
+    "torch",
+    "sklearn",
+    "scipy",
+    "matplotlib",
+    "sqlalchemy",
+    "pydantic",
+    "rapidfuzz",
+    "typer",
+    "pandas",
+    "polars",
+    "pyarrow",
+)
 
 
 def in_new_interpreter(code: str) -> str:
@@ -24,12 +36,21 @@ def test_table_specification_and_kernels_need_no_heavy_package():
     assert loaded == "[]"
 
 
+def test_reusers_load_no_heavy_package():
+    loaded = in_new_interpreter(
+        "import sys, learndock as ld; [getattr(ld.reuse, name) for name in ld.reuse.__all__];"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    assert loaded == "[]"
+
+
 def test_fixed_attributes_are_there_after_a_bare_import():
     names = in_new_interpreter(
         "import learndock as ld;"
-        "print(ld.errors.LearndockError.__name__, ld.reuse.AveragingReuser.__name__, ld.kernels.inner.__name__)"
+        "print(ld.errors.LearndockError.__name__, ld.reuse.AveragingReuser.__name__,"
+        " ld.reuse.JobSelectorReuser.__name__, ld.kernels.inner.__name__)"
     )
-    assert names == "LearndockError AveragingReuser inner"
+    assert names == "LearndockError AveragingReuser JobSelectorReuser inner"
 
 
 def test_unknown_attribute_is_an_attribute_error():

@@ -71,6 +71,7 @@ def test_a_learnware_of_no_weight_is_not_asked():
     ("models", "options", "named"),
     [
         ([], {}, "learnwares"),
+        ("no models", {}, "learnwares"),
         (["no model"], {}, r"learnwares\[0\]"),
         ([Fixed([1.0])], {"mode": "median"}, "mode"),
         ([Fixed([1.0])], {"weights": [0.5, 0.5]}, "weights"),
@@ -79,9 +80,14 @@ def test_a_learnware_of_no_weight_is_not_asked():
         ([Fixed([1.0])], {"weights": [np.nan]}, "weights"),
     ],
 )
-def test_bad_arguments_are_named(models, options, named):
+@pytest.mark.parametrize(
+    "use", [lambda reuser: reuser.fit(X), lambda reuser: reuser.predict(X)], ids=["fit", "predict"]
+)
+def test_bad_arguments_are_named_when_they_are_used(models, options, named, use):
+    reuser = AveragingReuser(models, **options)
+    repr(reuser), reuser._repr_html_()
     with pytest.raises(InvalidArgument, match=f"^{named}"):
-        AveragingReuser(models, **options)
+        use(reuser)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +158,21 @@ def test_huge_logits_overflow_nothing():
 def test_probabilities_need_the_mode():
     with pytest.raises(InvalidArgument, match="vote_by_prob"):
         AveragingReuser([Fixed([1.0, 2.0])]).predict_proba(X)
+
+
+def test_columns_that_differ_name_both_learnwares():
+    models = [Fixed([[0.5, 0.5]] * 2), Fixed([[0.2, 0.3, 0.5]] * 2)]
+    with pytest.raises(LearnwareError, match=r"^learnwares\[1\]: expected 2 columns as learnwares\[0\]'s.*3 columns"):
+        AveragingReuser(models).predict(X)
+
+
+def test_html_names_learnwares_and_weights():
+    named = Fixed([1.0, 2.0])
+    named.id = "<b>mine</b>"
+    html = AveragingReuser([named, Fixed([1.0, 2.0])], weights=[0.75, 0.25])._repr_html_()
+    assert "&lt;b&gt;mine&lt;/b&gt;" in html
+    assert "0.75" in html
+    assert "Fixed" in html
 
 
 def test_the_reuser_is_reached_from_the_package():

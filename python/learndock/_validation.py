@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learndock._columns import require_numbers
 from learndock.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -23,16 +24,25 @@ LARGEST_COUNT = 2**31 - 1
 
 
 def as_array(value: Any, name: str) -> npt.NDArray[Any]:
-    """`value` as a NumPy array of numbers: arrays, DataFrames, tensors of any device (without importing torch), lists.
+    """`value` as a NumPy array of numbers, whatever holds them; no package is imported for that.
 
-    Never a view that a later step could write through; the caller's data is only read.
+    Arrays, lists, tensors of any device; pandas; polars, Arrow and other tables by their Arrow stream or the dataframe
+    interchange protocol. Never a view that a later step could write through; the caller's data is only read.
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch tensor, on any device, with or without gradient
         value = value.detach().cpu().numpy()
     elif isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(np.float64), np.nan)  # masked means missing
-    elif hasattr(value, "to_numpy"):  # pandas, polars
-        value = _table(value, name)
+    elif hasattr(value, "to_numpy") and hasattr(value, "isna"):
+        value = _pandas(value, name)
+    elif hasattr(value, "__arrow_c_stream__"):
+        from learndock._arrow_stream import from_arrow_stream
+
+        value = from_arrow_stream(value, name)
+    elif hasattr(value, "__dataframe__"):
+        from learndock._dataframe import from_dataframe
+
+        value = from_dataframe(value, name)
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -43,24 +53,29 @@ def as_array(value: Any, name: str) -> npt.NDArray[Any]:
         try:
             array = array.astype(np.float64)
         except (TypeError, ValueError, OverflowError) as error:
-            raise InvalidArgument(f"{name}: expected numbers, got an array of objects ({error})") from None
+            got = type(value).__name__ if array.ndim == 0 else f"an array of objects ({error})"
+            raise InvalidArgument(f"{name}: expected numbers, got {got}") from None
     if array.dtype.kind not in "biuf":
         raise InvalidArgument(f"{name}: expected numbers, got dtype {array.dtype}")
     return array
 
 
-def _table(value: Any, name: str) -> Any:
-    """A DataFrame's numbers; columns of text or dates are named in the error."""
+def column_names(table: Any) -> list[str]:
+    """The names of a table's columns, in their order; none where it has none."""
+    names = getattr(table, "column_names", None)  # pyarrow, whose `columns` are the columns themselves
+    if names is None or callable(names):
+        names = getattr(table, "columns", [])
+    return [str(name) for name in names]
+
+
+def _pandas(value: Any, name: str) -> Any:
+    """The numbers of a pandas DataFrame, Series or array; columns of text or dates are named in the error."""
     if hasattr(value, "columns"):
         columns = list(zip(value.columns, value.dtypes, strict=True))
-    else:  # a Series
-        columns = [(getattr(value, "name", None), getattr(value, "dtype", None))]
-    kinds = [getattr(dtype, "kind", None) for _, dtype in columns]
-    if any(kind is None for kind in kinds):  # not pandas
-        return value.to_numpy()
-    other = [str(column) for (column, _), kind in zip(columns, kinds, strict=True) if str(kind) not in "biufO"]
-    if other:
-        raise InvalidArgument(f"{name}: expected columns of numbers, got others: {', '.join(other)}")
+    else:
+        columns = [(getattr(value, "name", None), value.dtype)]
+    kinds = [str(dtype.kind) for _, dtype in columns]
+    require_numbers(name, [column for column, _ in columns], [kind in "biufO" for kind in kinds])
     if "O" in kinds:
         return value.to_numpy()
     return value.to_numpy(dtype=np.float64, na_value=np.nan)

@@ -151,6 +151,15 @@ def pack(
     ------
     InvalidArgument
         For wrong shapes, differing dimensions, NaN or infinity, or values outside float32's range.
+
+    Examples
+    --------
+    Two embeddings, of two points and of one.
+
+    >>> from learndock import kernels
+    >>> packed = kernels.pack([[[0.0], [1.0]], [[5.0]]], [[0.5, 0.5], [1.0]])
+    >>> len(packed), packed.dim, packed.offsets.tolist()
+    (2, 1, [0, 2, 3])
     """
     scalar = _scalar(dtype)
     if offsets is not None:
@@ -362,6 +371,15 @@ def mmd2(
         For wrong shapes, NaN or infinity, gamma <= 0, or float32 asked of a float64 batch.
     SpecificationMismatch
         If the queries and the batch have different d.
+
+    Examples
+    --------
+    A point against itself and against one at distance 1, with gamma = 1: 1 - 2 + 1 and 1 - 2/e + 1.
+
+    >>> from learndock import kernels
+    >>> packed = kernels.pack([[[0.0]], [[1.0]]], [[1.0], [1.0]])
+    >>> kernels.mmd2([([[0.0]], [1.0])], packed, gamma=1.0).round(5).tolist()
+    [[0.0, 1.26424]]
     """
     gamma = positive_gamma(gamma)
     count = resolve_threads(threads)
@@ -383,7 +401,9 @@ def mmd2(
     query_self = np.array([inner(z, beta, z, beta, gamma=gamma, threads=count or None) for z, beta in pairs])
     packed_self = packed.self_inner(gamma=gamma, threads=threads)
     if precision == "float32":
-        weak = errors > _WEAKEST_FLOAT32 * np.sqrt(np.outer(query_self, packed_self))
+        # Rounding may leave a norm of 0 a little below 0.
+        norms = np.outer(np.sqrt(np.maximum(query_self, 0)), np.sqrt(np.maximum(packed_self, 0)))
+        weak = errors > _WEAKEST_FLOAT32 * norms
         for i in np.flatnonzero(weak.any(axis=1)).tolist():
             chosen = np.flatnonzero(weak[i])
             products[i, chosen] = _core.chosen_inner_products(*pairs[i], *batch, chosen, gamma, count)
@@ -414,6 +434,14 @@ def embed(points: Any, weights: Any, at: Any, *, gamma: float, threads: int | No
         For wrong shapes, NaN or infinity, or gamma <= 0.
     SpecificationMismatch
         If the points and the rows have different d.
+
+    Examples
+    --------
+    A point of weight 2, seen at distances 0 and 1 with gamma = 1: 2 and 2/e.
+
+    >>> from learndock import kernels
+    >>> kernels.embed([[0.0]], [2.0], [[0.0], [1.0]], gamma=1.0).round(6).tolist()
+    [2.0, 0.735759]
     """
     z, beta = embedding(points, weights)
     rows = finite_float64(at, "at", ndim=2)
@@ -511,6 +539,15 @@ def herd(
     ------
     InvalidArgument
         For wrong shapes, NaN or infinity, gamma <= 0, or n > N without replacement.
+
+    Examples
+    --------
+    Three strangers with mu = (3/4, 1/2, 1/4): the first; then mu - 1/2 k(x_1, .) = (1/4, 1/2, 1/4), the second; then
+    mu - 1/3 (k(x_1, .) + k(x_2, .)) = (5/12, 1/6, 1/4), the first again.
+
+    >>> from learndock import kernels
+    >>> kernels.herd([[0.0], [100.0], [200.0]], [0.75, 0.5, 0.25], n=3, gamma=1.0).tolist()
+    [0, 1, 0]
     """
     x = finite_float64(candidates, "candidates", ndim=2)
     mu = finite_float64(mean, "mean", ndim=1)
@@ -564,6 +601,15 @@ def fit_reduced_set(
     References
     ----------
     Wu et al., TKDE 2023 (RKME). Differs from `learnware` in that points and weights move together.
+
+    Examples
+    --------
+    Two rows at 0 and one far away: two points stand for them without loss, with 2/3 and 1/3 of the weight.
+
+    >>> from learndock import kernels
+    >>> reduced = kernels.fit_reduced_set([[0.0], [0.0], [100.0]], n_points=2, gamma=1.0, random_state=0)
+    >>> sorted(zip(reduced.points[:, 0].round(4).tolist(), reduced.weights.round(4).tolist()))
+    [(0.0, 0.6667), (100.0, 0.3333)]
     """
     rows = finite_float64(X, "X", ndim=2)
     count = positive_integer(n_points, "n_points")
@@ -629,6 +675,15 @@ def mixture(
     ------
     InvalidArgument
         For wrong shapes, NaN or infinity, or an unknown rule.
+
+    Examples
+    --------
+    Two learnwares that are strangers, and a user who is 3/4 of the one and 1/4 of the other.
+
+    >>> from learndock import kernels
+    >>> weights, mmd2 = kernels.mixture([[1.0, 0.0], [0.0, 1.0]], [0.75, 0.25], 0.625, rule="greedy")
+    >>> weights.round(6).tolist(), round(abs(mmd2), 9)
+    ([0.75, 0.25], 0.0)
     """
     matrix, vector = finite_float64(gram, "gram"), finite_float64(cross, "cross")
     user = np.atleast_1d(finite_float64(self_inner, "self_inner"))
@@ -673,6 +728,13 @@ def instruction_sets() -> dict[str, Any]:
     """Which variants of the kernels were built, which this machine can run, and which one runs.
 
     The environment variable LEARNDOCK_SIMD forces one for the process ("baseline", "avx2", "avx512").
+
+    Examples
+    --------
+    >>> from learndock import kernels
+    >>> sets = kernels.instruction_sets()
+    >>> "baseline" in sets["built"], sets["active"] in sets["available"]
+    (True, True)
     """
     return {
         "built": _core.built_instruction_sets(),

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from learndock.reuse.averaging import AveragingReuser
+from learndock.reuse.job_selector import JobSelectorReuser
 
-__all__ = ["AveragingReuser"]
+__all__ = ["AveragingReuser", "JobSelectorReuser"]

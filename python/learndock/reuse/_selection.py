@@ -1,0 +1,144 @@
+"""Which learnware a row resembles: shares of a mixture, herds, and what chooses by them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock import kernels
+from learndock._validation import finite
+from learndock.errors import InvalidArgument, SpecificationMismatch
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock.reuse._learnwares import Predictor
+    from learndock.specification import RKMETableSpecification
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+    # By the index of the learnware.
+    Specifications = Mapping[int, RKMETableSpecification]
+
+__all__ = [
+    "FEWEST_SAMPLES",
+    "herded",
+    "largest_embedding",
+    "nearest_mixture",
+    "predicted_origins",
+    "require_shape",
+    "specifications_of",
+    "trained",
+]
+
+# The reference's: so many samples of a learnware, however small its share.
+FEWEST_SAMPLES = 5
+
+
+def specifications_of(learnwares: Sequence[Predictor], members: IndexArray) -> dict[int, RKMETableSpecification]:
+    """The specifications of some learnwares, which must be comparable with each other."""
+    specifications: dict[int, RKMETableSpecification] = {}
+    for i in members.tolist():
+        specification = getattr(learnwares[i], "specification", None)
+        if not all(hasattr(specification, name) for name in ("herd", "embedding", "input_shape", "gamma")):
+            raise InvalidArgument(
+                f"learnwares[{i}]: expected a statistical specification, got {type(specification).__name__}"
+            )
+        specifications[i] = specification  # type: ignore[assignment]
+    first, *others = specifications
+    for i in others:
+        for name in ("type", "input_shape", "gamma"):
+            wanted, got = (getattr(specifications[j], name) for j in (first, i))
+            if wanted != got:
+                raise SpecificationMismatch(
+                    f"learnwares[{i}]: expected a specification of {name.replace('_', ' ')} {wanted!r} "
+                    f"as learnwares[{first}]'s, got {got!r}"
+                )
+    return specifications
+
+
+def nearest_mixture(specifications: Specifications, X: Any) -> FloatArray:
+    """Shares w on the simplex that minimise ||sum_i w_i mu_i - mu_X||^2; every row of X counts alike."""
+    specs = list(specifications.values())
+    user = type(specs[0]).fit(X, gamma=specs[0].gamma, reduce=False)
+    if user.input_shape != specs[0].input_shape:
+        raise InvalidArgument(f"X: expected rows of shape {specs[0].input_shape}, got {user.input_shape}")
+    gram = np.array([[one.inner(other) for other in specs] for one in specs])
+    shares, _ = kernels.simplex_qp((gram + gram.T) / 2, [spec.inner(user) for spec in specs])
+    return shares
+
+
+def herded(
+    specifications: Specifications, counts: Mapping[int, int], generator: np.random.Generator
+) -> tuple[FloatArray, IndexArray]:
+    """Samples of some of the specifications, and the index that each sample came from."""
+    herds = [specifications[i].herd(count, random_state=generator) for i, count in counts.items()]
+    return np.concatenate(herds), np.repeat(list(counts), list(counts.values()))
+
+
+def trained(selector: Any, samples: FloatArray, origins: IndexArray, generator: np.random.Generator) -> Any:
+    """A clone of the classifier, or by default trees, trained to tell where samples came from."""
+    flat = samples.reshape(len(samples), -1)
+    if selector is not None:
+        from sklearn.base import clone
+
+        return clone(selector).fit(flat, origins)
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    trees = HistGradientBoostingClassifier(early_stopping=False, random_state=int(generator.integers(2**31)))
+    # A thousand samples are too few to share out: where others use the processors, threads that wait for one another
+    # took ten times as long.
+    with threadpool_limits(limits=1, user_api="openmp"):
+        return trees.fit(flat, origins)
+
+
+def require_shape(rows: npt.NDArray[Any], specifications: Specifications) -> None:
+    """Raise InvalidArgument unless the rows have the specifications' shape."""
+    expected = next(iter(specifications.values())).input_shape
+    if rows.shape[1:] != expected:
+        raise InvalidArgument(f"X: expected rows of shape {expected}, got {rows.shape[1:]}")
+
+
+def predicted_origins(classifier: Any, members: IndexArray, rows: npt.NDArray[Any]) -> IndexArray:
+    """The classifier's choice among the members."""
+    chosen = np.asarray(classifier.predict(rows.reshape(len(rows), -1)))
+    if chosen.shape != (len(rows),) or not np.isin(chosen, members).all():
+        raise InvalidArgument(
+            f"selector: expected a classifier, which predicts what it was trained on, got {type(classifier).__name__}"
+        )
+    return chosen.astype(np.int64)
+
+
+def largest_embedding(specifications: Specifications, shares: FloatArray, rows: npt.NDArray[Any]) -> IndexArray:
+    """argmax_i shares_i mu_i(x) of each row; ties go to the lower index.
+
+    Where all embeddings are 0 in float64, the row is far from every point; then the nearest one decides, which is what
+    the rule comes to as distances grow.
+    """
+    finite(rows, "X")
+    members = [i for i in specifications if shares[i] > 0]
+    best = np.full(len(rows), -np.inf)
+    chosen = np.full(len(rows), members[0])
+    for i in members:
+        values = shares[i] * specifications[i].embedding(rows)
+        larger = values > best
+        best[larger], chosen[larger] = values[larger], i
+    far = np.flatnonzero(best == 0)
+    if len(far):
+        chosen[far] = _owner_of_nearest_point({i: specifications[i] for i in members}, rows[far])
+    return chosen
+
+
+def _owner_of_nearest_point(specifications: Specifications, rows: npt.NDArray[Any]) -> IndexArray:
+    flat = np.asarray(rows, dtype=np.float64).reshape(len(rows), -1)
+    nearest = np.full(len(flat), np.inf)
+    owners = np.zeros(len(flat), dtype=np.int64)
+    for i, specification in specifications.items():
+        for point in specification.points[specification.weights > 0].reshape(-1, flat.shape[1]):
+            distances = np.square(flat - point).sum(axis=1)
+            nearer = distances < nearest
+            nearest[nearer], owners[nearer] = distances[nearer], i
+    return owners
