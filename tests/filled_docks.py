@@ -67,6 +67,7 @@ class QuickChecks:
     def __init__(self):
         self.status = Status.USABLE
         self.calls = []
+        self.message = None
         self.during = None
 
     def __call__(
@@ -78,7 +79,10 @@ class QuickChecks:
             raise InvalidArgument("semantic: none")
         if self.during is not None:
             self.during()
-        checks = (SemanticChecker().check(learnware), CheckResult("statistical", self.status, f"it is {self.status}"))
+        checks = (
+            SemanticChecker().check(learnware),
+            CheckResult("statistical", self.status, self.message or f"it is {self.status}"),
+        )
         status = min(check.status for check in checks)
         if status == Status.INVALID:
             learnware.close()

@@ -185,6 +185,14 @@ def test_changes_are_logged_as_information_and_refusals_as_warnings(dock, add, c
         assert all(word in message for word in (str(dock.path), *words))
 
 
+def test_what_a_model_wrote_is_one_line_of_the_log(dock, checks, tmp_path, caplog):  # noqa: F811
+    checks.status, checks.message = Status.INVALID, "first\nERROR learndock: forged\x1b[2J"
+    report = dock.submit(written_zip(tmp_path / "bad.zip", spec(9), described()))
+    assert report.checks[-1].message == checks.message
+    assert dock.history()[0].message == "statistical: first ERROR learndock: forged [2J"
+    assert all(record.getMessage().isprintable() for record in caplog.records if record.name == "learndock")
+
+
 def test_nothing_is_printed_where_no_logging_is_set_up(tmp_path):
     code = (
         "import learndock as ld, sys, zipfile\n"

@@ -560,3 +560,55 @@ def test_status_of_usable_learnwares_is_the_checkers():
     from learndock.dock import store
 
     assert Status.USABLE == store.USABLE
+
+
+def test_progress_of_an_ingest_is_told_and_stopping_it_changes_nothing(dock, monkeypatch):
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 16)
+    points, weights = made_specs(40, 3)
+    told = []
+
+    def heard(what, done, total):
+        told.append((what, done, total))
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    dock.ingest(points=points, weights=weights, gamma=0.1, on_progress=heard)
+    assert told == [("ingest", done, 40) for done in (16, 32, 40)]
+    with pytest.raises(KeyboardInterrupt):
+        dock.ingest(points=points, weights=weights, gamma=0.1, on_progress=heard)
+    assert len(dock) == 40
+    assert len(list((dock.path / "specs").iterdir())) == 3
+
+
+def test_progress_of_optimizing_is_told_in_spaces(dock):
+    for gamma in (0.1, 0.2):
+        points, weights = made_specs(3, 3)
+        dock.ingest(points=points, weights=weights, gamma=gamma)
+    told = []
+    dock.optimize(on_progress=lambda *heard: told.append(heard))
+    assert told == [("optimize", done, 2) for done in range(3)]
+
+
+def test_folding_keeps_every_number(dock, monkeypatch):
+    """Dead copies between living ones, pieces smaller than a segment, sizes that differ, ids that interleave."""
+    monkeypatch.setattr(folding, "_POINTS_AT_A_TIME", 7)
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 30)
+    kept = {}
+    for seed in range(4):
+        points, weights = made_specs(35, 3, seed=seed, ragged=True)
+        ids = dock.ingest(points=points, weights=weights, gamma=0.1)
+        kept |= dict(zip(ids, zip(points, weights, strict=True), strict=True))
+        gone = ids[seed::3]
+        dock.delete(gone)
+        for id in gone:
+            del kept[id]
+    before = dict(found(dock, user_spec(3, 0.1), k=999))
+    dock.optimize()
+    assert dict(found(dock, user_spec(3, 0.1), k=999)) == before
+    assert set(before) == set(kept)
+    for id, (z, beta) in kept.items():
+        spec = dock.specification(id)
+        assert np.array_equal(spec.points, np.float32(z))
+        assert np.array_equal(spec.weights, np.float32(beta))
+    assert dock.verify().ok

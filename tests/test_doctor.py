@@ -149,6 +149,8 @@ def test_numbers_that_make_no_sense_are_found_though_the_checksums_fit(filled, l
         ("update segments set first_id = 5", "segment", "begins with id 0"),
         ("update spaces set input_shape = '[4]'", "segment", "3 coordinates"),
         ("update spaces set gamma = 0.2", "segment", "<P, P>"),
+        ("delete from spaces", "segment", "is of space 1, which the catalog does not have"),
+        ("update spaces set input_shape = '['", "catalog", "catalog.sqlite"),
         ("insert into tombstones select name, 999 from segments", "segment", "00000999"),
         ("delete from tombstones where learnware_id = 10", "specification", "no learnware"),
         ("delete from tombstones where learnware_id = 1", "specification", "more than one"),

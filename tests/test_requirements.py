@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 
 import numpy as np
@@ -137,3 +138,11 @@ def test_requirements_that_are_not_here_are_missing_with_the_reason(requirement,
     assert missing.startswith(requirement[:200])
     assert len(missing) < 300
     assert reason in missing
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a folder"])
+def test_what_is_no_file_is_not_read(tmp_path, kind):
+    path = tmp_path / "requirements.txt"
+    os.mkfifo(path) if kind == "a pipe" else path.mkdir()
+    with pytest.raises(LearnwareError, match="requirements.txt can't be read: it is no file"):
+        read_requirements(tmp_path)

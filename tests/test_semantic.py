@@ -287,38 +287,44 @@ def test_an_empty_query_matches_everything():
     assert query == SemanticQuery()
     assert query.classes == {}
     assert query.tags == {}
-    assert query.matches(iris())
-    assert query.matches(iris(data="Text", model="PEFT Model"))
+    assert query.texts == ()
 
 
 def test_a_query_asks_for_one_value_or_any_of_several():
     query = SemanticQuery(data="Table", scenario=("Health", "Nature"), license=["MIT", "Others"])
     assert query.classes == {"Data": ("Table",), "License": ("MIT", "Others")}
     assert query.tags == {"Scenario": ("Health", "Nature")}
-    assert query.matches(iris())
-    assert query.matches(iris(scenario=["Business", "Health"], license="Others"))
-    assert not query.matches(iris(scenario="Business"))
-    assert not query.matches(iris(license="GPL-2.0"))
-    assert not query.matches(iris(data="Image"))
 
 
-def test_a_query_for_a_kind_of_model_finds_that_kind():
-    adapter = iris(data="Text", model="PEFT Model")
-    assert SemanticQuery(model="PEFT Model").matches(adapter)
-    assert not SemanticQuery(model="Base Model").matches(adapter)
-    assert SemanticQuery(model=["Base Model", "Others"]).matches(adapter)
+def test_others_among_the_kinds_of_model_means_any():
+    assert SemanticQuery(model="PEFT Model").classes == {"Model": ("PEFT Model",)}
+    assert SemanticQuery(model=["Base Model", "Others"]).classes == {}
 
 
-def test_a_learnwares_own_dict_is_a_query_that_finds_it():
-    assert SemanticQuery.from_dict(iris().to_dict()).matches(iris())
+def test_a_query_takes_texts_from_its_arguments_and_from_the_references_dict():
+    query = SemanticQuery(name="Iris", description="petals")
+    assert query.texts == ("Iris", "petals")
+    assert SemanticQuery.from_dict({"Name": {"Values": "Iris"}, "Description": {"Values": "petals"}}) == query
+    assert SemanticQuery.from_dict({"Name": {"Type": "String", "Values": ""}, "Description": {}}).texts == ()
+    assert "name='Iris', description='petals'" in repr(query)
+    assert SemanticQuery.from_dict(iris().to_dict()).texts == (iris().name, iris().description)
+
+
+@pytest.mark.parametrize("value", [3, ["Iris"], None, "x" * 10_001, "a\0b", "\ud800"], ids=ascii)
+def test_what_is_no_text_or_too_long_a_one_is_a_fault(value):
+    with pytest.raises(SemanticError, match="Name: got .*expected a text of at most 10000"):
+        SemanticQuery(name=value)
 
 
 def test_whatever_says_what_is_asked_for_is_taken_as_a_query():
     query = SemanticQuery(scenario="Nature")
     assert SemanticQuery.of(query) is query
     assert SemanticQuery.of({"Scenario": {"Values": ["Nature"]}}) == query
-    assert SemanticQuery.of(iris()) == SemanticQuery.from_dict(iris().to_dict())
-    assert SemanticQuery.of(iris()).matches(iris(name="Another"))
+    # A specification says what a learnware is called, not what others are.
+    assert SemanticQuery.of(iris()) == SemanticQuery.of(iris(name="Another"))
+    own = iris().to_dict()
+    del own["Name"], own["Description"]
+    assert SemanticQuery.of(iris()) == SemanticQuery.from_dict(own)
     with pytest.raises(SemanticError, match="got list, expected a SemanticQuery"):
         SemanticQuery.of(["Nature"])
 
@@ -340,4 +346,4 @@ def test_a_query_reports_all_its_faults():
 )
 def test_any_json_as_a_query_is_read_or_refused(query):
     with contextlib.suppress(LearndockError):
-        assert SemanticQuery.from_dict(query).matches(iris()) in (True, False)
+        assert "" not in SemanticQuery.from_dict(query).texts

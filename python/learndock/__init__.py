@@ -16,7 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from learndock import errors, kernels, reuse
+    from learndock import errors, kernels, market, reuse
     from learndock.config import set_threads, show_config
     from learndock.dock import Dock
     from learndock.learnware import Learnware
@@ -32,6 +32,7 @@ __all__ = [
     "errors",
     "kernels",
     "load_spec",
+    "market",
     "reuse",
     "set_threads",
     "show_config",
@@ -49,7 +50,7 @@ _HOMES = {
     "set_threads": "learndock.config",
     "show_config": "learndock.config",
 }
-_MODULES = {"errors", "kernels", "reuse"}
+_MODULES = {"errors", "kernels", "market", "reuse"}
 
 
 def __getattr__(name: str) -> Any:

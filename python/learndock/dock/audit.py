@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 
 from learndock.dock.ids import learnware_name
-from learndock.dock.tables import audit
+from learndock.dock.tables import audit, of_several
 from learndock.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -152,10 +152,12 @@ def history(connection: sa.Connection, number: int | None, limit: int | None) ->
     """Entries, newest first: all of them, or those of one learnware."""
     query = sa.select(audit).order_by(audit.c.sequence.desc()).limit(limit)
     if number is not None:
-        in_run = sa.and_(
-            audit.c.learnwares > 1, audit.c.learnware_id <= number, audit.c.learnware_id + audit.c.learnwares > number
+        # Two questions, each with an index; as one they would be answered by reading all that ever happened.
+        own = sa.select(audit.c.sequence).where(audit.c.learnware_id == number)
+        in_run = sa.select(audit.c.sequence).where(
+            of_several, audit.c.learnware_id <= number, audit.c.learnware_id + audit.c.learnwares > number
         )
-        query = query.where(sa.or_(audit.c.learnware_id == number, in_run))
+        query = query.where(audit.c.sequence.in_(own.union(in_run)))
     return list(_records(connection.execute(query)))
 
 

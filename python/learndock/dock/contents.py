@@ -243,8 +243,8 @@ class DockContents(OpenedDock):
         Returns
         -------
         Entries
-            An iterator of `Entry`, with `to_frame`. It goes over what is there when the first is read, as it is when
-            it is read; what is deleted meanwhile is passed over.
+            An iterator of `Entry`, with `to_frame`. Each is as it is when it is read; what is deleted meanwhile is
+            passed over.
 
         Raises
         ------

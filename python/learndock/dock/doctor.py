@@ -66,7 +66,7 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
     try:
         problems = list(_catalog_problems(catalog))
         state = _read(catalog)
-    except DockError as error:
+    except (DockError, ValueError, TypeError) as error:  # or values that can't be what they are
         return VerifyReport((Problem("catalog", layout.catalog.name, str(error)),), None, 0, 0, 0, 0)
     total = len(state.zips) + len(state.segments)
     seen = done = 0
@@ -88,7 +88,7 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
             gone.add(name)
         else:
             problems += found
-        seen += sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+        seen += _bytes_of(folder)
         done += 1
         on_progress("verify", done, total)
     problems += _pending_problems(catalog, state)
@@ -156,6 +156,13 @@ def _still_named(catalog: Catalog, number: int, sha256: str) -> bool:
     return row is not None and row.zip_sha256 == sha256
 
 
+def _bytes_of(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except OSError:  # gone, which was said, or was folded away
+        return 0
+
+
 def _segment_still_named(catalog: Catalog, name: str) -> bool:
     with catalog.reading() as connection:
         return name in rows.all_segments(connection)
@@ -178,7 +185,10 @@ def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, Index
         yield "its ids do not ascend"
     if segment.ids[0] != row.first_id:
         yield f"begins with id {segment.ids[0]}, the catalog says {row.first_id}"
-    space = state.spaces[row.space_id]
+    space = state.spaces.get(row.space_id)
+    if space is None:
+        yield f"is of space {row.space_id}, which the catalog does not have"
+        return
     if segment.packed.dim != int(np.prod(space.input_shape)):
         yield f"has points of {segment.packed.dim} coordinates, its space has the input shape {space.input_shape}"
     yield from _number_faults(segment, space.gamma)

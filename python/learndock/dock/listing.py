@@ -1,7 +1,7 @@
 """The list of a dock: filtered, in the order asked for, page by page.
 
-The order is found once, as ids of 8 bytes each, so that no index has to be kept for each way to sort; what is in the
-list is read as it is asked for, a page at a time.
+The order is found once, as ids of 8 bytes each, so that no index has to be kept for each way to sort (by id there is
+one); what is in the list is read as it is asked for, a page at a time.
 """
 
 from __future__ import annotations
@@ -42,13 +42,36 @@ def checked_sort(sort: str) -> SortKey:
 def listed(catalog: Catalog, wanted: Filter, *, sort: SortKey, descending: bool, limit: int | None) -> Iterator[Entry]:
     """Entries in order, ties by id; what has no value of the key comes last.
 
-    They are those that are there when the first is read; what is deleted meanwhile is passed over.
+    They are those that are there when the first is read, but for a list of all by id, which goes on to what is added;
+    what is deleted meanwhile is passed over.
     """
-    with catalog.reading() as connection:
-        ids = _ordered(connection, wanted, sort, descending=descending, limit=limit)
-    for start in range(0, len(ids), _PAGE):
+    for ids in _pages(catalog, wanted, sort, descending=descending, limit=limit):
         with catalog.reading() as connection:
-            yield from _entries(connection, ids[start : start + _PAGE].tolist())
+            page = _entries(connection, ids)
+        yield from page
+
+
+def _pages(
+    catalog: Catalog, wanted: Filter, sort: SortKey, *, descending: bool, limit: int | None
+) -> Iterator[list[int]]:
+    if sort != "id" or wanted.name or wanted.query is not None:
+        with catalog.reading() as connection:
+            ids = _ordered(connection, wanted, sort, descending=descending, limit=limit)
+        yield from (ids[start : start + _PAGE].tolist() for start in range(0, len(ids), _PAGE))
+        return
+    # The whole dock by id: each page begins where the one before has ended.
+    after: sa.ColumnElement[bool] = sa.true()
+    left, page = limit, [0]
+    while page:
+        most = _PAGE if left is None else min(_PAGE, left)
+        with catalog.reading() as connection:
+            query = sa.select(learnwares.c.id).where(after, *selected(connection, wanted))
+            query = query.order_by(learnwares.c.id.desc() if descending else learnwares.c.id).limit(most)
+            page = list(connection.execute(query).scalars())
+        if page:
+            yield page
+            after = learnwares.c.id < page[-1] if descending else learnwares.c.id > page[-1]
+            left = None if left is None else left - len(page)
 
 
 def _entries(connection: sa.Connection, ids: list[int]) -> list[Entry]:

@@ -13,7 +13,7 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import incoming_copy
 from learndock.dock.report import SubmitReport
 from learndock.dock.zips import verified
-from learndock.errors import DockError, InvalidArgument
+from learndock.errors import DockError, InvalidArgument, UnknownLearnware
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -89,7 +89,9 @@ class Submissions:
         if semantic is not None and not isinstance(semantic, SemanticSpecification):
             semantic = SemanticSpecification.from_dict(semantic)
         with self._catalog.reading() as connection:
-            row = rows.whole_rows_of(connection, [number])[number]
+            row = rows.whole_rows_of(connection, [number]).get(number)
+        if row is None:
+            raise UnknownLearnware(f"id: {learnware_name(number)!r} was deleted meanwhile")
         old = None if row.semantic is None else SemanticSpecification.from_dict(row.semantic)
         with ExitStack() as stack:
             incoming = None
@@ -123,13 +125,18 @@ class Submissions:
     def _refused(self, action: Action, number: int | None, sha256: str | None, report: CheckReport) -> SubmitReport:
         from learndock.checker import Status
 
-        faults = "; ".join(
-            f"{check.name}: {check.message}" for check in report.checks if check.status == Status.INVALID
+        faults = _one_line(
+            "; ".join(f"{check.name}: {check.message}" for check in report.checks if check.status == Status.INVALID)
         )
         self._writer.refuse(action, number, sha256, faults)
         id = None if number is None else learnware_name(number)
         _log.warning("%s: %s%s refused: %.500s", self._layout.root, action, "" if id is None else f" of {id}", faults)
         return SubmitReport(Status.INVALID, id, report.checks, report.isolation)
+
+
+def _one_line(text: str) -> str:
+    """What a stranger's model wrote must not look like lines of a log, or move a terminal's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _require_file(source: Path) -> None:

@@ -121,6 +121,8 @@ audit = sa.Table(
     sa.Index("audit_of_learnware", "learnware_id"),
     sqlite_autoincrement=True,
 )
+of_several = audit.c.learnwares > sa.literal_column("1")
+sa.Index("audit_of_several", audit.c.learnware_id, sqlite_where=of_several)
 
 # Names and descriptions as a text search reads them; see learndock.dock.text_search, which makes the table: it is a
 # virtual one.

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import sqlalchemy as sa
 
+from learndock import _core
+from learndock.config import resolve_threads
 from learndock.dock.tables import learnwares, texts
 
 if TYPE_CHECKING:
@@ -137,7 +139,14 @@ def _ratios(wanted: Sequence[str], names: Sequence[str], descriptions: Sequence[
     from rapidfuzz import fuzz, process
 
     ratios = [
-        process.cdist(wanted, held, scorer=fuzz.partial_ratio, score_cutoff=_LEAST_RATIO, dtype=np.float64)
+        process.cdist(
+            wanted,
+            held,
+            scorer=fuzz.partial_ratio,
+            score_cutoff=_LEAST_RATIO,
+            dtype=np.float64,
+            workers=resolve_threads(None) or _core.default_threads(),
+        )
         for held in (names, descriptions)
     ]
     least: FloatArray = np.maximum(*ratios).min(axis=0)

@@ -120,6 +120,9 @@ def _bounded(requirements: Iterable[str], file_name: str) -> tuple[str, ...]:
 
 
 def _content(file: Path) -> str | None:
+    # A folder that is used as it is may hold a pipe of this name, whose reading would never end.
+    if file.exists() and not file.is_file():
+        raise LearnwareError(f"{file.name} can't be read: it is no file")
     try:
         with file.open("rb") as stream:
             data = stream.read(_LARGEST_FILE + 1)
