@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from learndock.dock.tables import USABLE, learnwares, tags, texts
 from learndock.dock.text_search import TextMatches, holds, matching_texts
 from learndock.errors import InvalidArgument
-from learndock.specification.semantic_query import is_text
+from learndock.specification.semantic_vocabulary import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,6 +24,7 @@ from learndock.specification.semantic_vocabulary import (
     TASKS,
     TASKS_OF_03,
     TASKS_OF_DATA,
+    is_text,
     one_of,
     shown,
 )
@@ -69,21 +70,10 @@ def _tags(key: str, allowed: tuple[str, ...]) -> Callable[[object], tuple[str, .
     return read
 
 
-def _is_text(value: object) -> bool:
-    """Whether a database can hold the value: a string without NUL and without halves of surrogate pairs."""
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _text(key: str) -> Callable[[object], str]:
     def read(entry: object) -> str:
         values = _values(key, entry)
-        if not values or not _is_text(values):
+        if not values or not is_text(values):
             _refuse(values, "text of at least one character, in UTF-8 and without NUL")
         return str(values)
 
@@ -159,7 +149,7 @@ def _side(value: object, *, needed_for: str | None, least: int = 1) -> Side | No
     description = {}
     for key, words in described.items():
         position = _position(key, dimension)
-        if not _is_text(words):
+        if not is_text(words):
             _refuse(words, f"text as Description of {position!r}")
         description[position] = words
     if len(description) != len(described):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from learndock.errors import SemanticError
-from learndock.specification.semantic_vocabulary import KEY_TYPES, VALUES_OF_KEY, one_of, shown
+from learndock.specification.semantic_vocabulary import KEY_TYPES, VALUES_OF_KEY, is_text, one_of, shown
 
 if TYPE_CHECKING:
     from typing import Any
@@ -206,17 +206,6 @@ def _checked_text(key: str, value: object, faults: list[str]) -> str:
     came = f"{len(value)} characters" if is_text(value) else shown(value)
     faults.append(f"{key}: got {came}, expected a text of at most {_LONGEST_TEXT} characters, in UTF-8 and without NUL")
     return ""
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Whether a name could hold the value: a string without NUL and without halves of surrogate pairs."""
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _checked(key: str, values: object, faults: list[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ data; 0.4 ties them together and adds "Text Generation" and the key "Model". A d
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeGuard
 
 __all__ = [
     "DATA",
@@ -19,6 +20,7 @@ __all__ = [
     "TASKS_OF_03",
     "TASKS_OF_DATA",
     "VALUES_OF_KEY",
+    "is_text",
     "one_of",
     "shown",
 ]
@@ -92,6 +94,17 @@ VALUES_OF_KEY = {
 }
 
 _LONGEST_SHOWN = 80
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether a database can hold the value: a string without NUL and without halves of surrogate pairs."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def one_of(allowed: Iterable[str]) -> str:
