@@ -298,8 +298,8 @@ def test_the_process_has_an_environment_of_its_own(make, monkeypatch):
     assert facts["session"] == facts["pid"] != os.getsid(0)
     assert facts["umask"] == 0o077
     assert facts["stdin"] == "/dev/null"
-    assert facts["core"] == [0, 0]
-    assert facts["files"] <= 1024
+    assert facts["core"] == [1, 1]
+    assert facts["files"] <= 512
     assert facts["no_new_privileges"] == 1
     assert not [name for name in facts["modules"] if name.startswith("learndock")]
     # The mapped array of the host, standard input, output and error, and the socket.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -17,13 +19,18 @@ import pytest
 from leaks import wait_until
 from learndock.errors import InvalidArgument, IsolationUnavailable, ModelError
 from learndock.runtime import Isolation, ModelDescription, ModelLimits, ModelProcess, available_isolation
+from learndock.runtime.guard.headroom import Headroom, disk_left, memory_left
 from learndock.runtime.guard.landlock import abi_version
+from learndock.runtime.readable import readable_paths
 from model_folders import level_of_isolation, model_maker, write_model  # noqa: F401 (fixtures)
 
 ROWS = np.arange(12.0).reshape(4, 3)
 PROCESS, LANDLOCK, NAMESPACE = Isolation
 # A model of root's has lost root's capabilities, and may therefore not look into its processes.
 TRACING = set() if os.getuid() == 0 else {PROCESS}
+
+# In namespaces its parent is the first process, whom no signal of the model's can harm; Landlock 6 refuses to send it.
+DEAF = {NAMESPACE} if abi_version() < 6 else set()
 
 # What a model tries, and the levels at which nothing stops it. Each is run in a function that knows the host's process
 # id (`host`), a folder of the host's with a file "secret" in it (`outside`), the port of a server on loopback (`port`),
@@ -50,6 +57,38 @@ ATTACKS = {
     "changes a file's times outside": ("os.utime(f'{outside}/secret', (0, 0)); return True", set()),
     "changes a file's owner outside": ("os.chown(f'{outside}/secret', 65534, 65534); return True", set()),
     "sets a file's attribute outside": ("os.setxattr(f'{outside}/secret', 'user.x', b'x'); return True", set()),
+    "changes its code's mode by a descriptor": (
+        "os.fchmod(os.open(f'{code}/__init__.py', os.O_RDONLY), 0o600); return True",
+        set(),
+    ),
+    "changes its code's owner by a descriptor": (
+        "os.fchown(os.open(f'{code}/__init__.py', os.O_RDONLY), os.getuid(), -1); return True",
+        set(),
+    ),
+    "changes its code's times by a descriptor": (
+        "os.utime(os.open(f'{code}/__init__.py', os.O_RDONLY)); return True",
+        set(),
+    ),
+    "sets its code's attribute by a descriptor": (
+        "os.setxattr(os.open(f'{code}/__init__.py', os.O_RDONLY), 'user.x', b'x'); return True",
+        set(),
+    ),
+    "changes a device's mode": ("os.chmod('/dev/full', 0o666); return True", set()),
+    "changes a device's times": ("os.utime('/dev/full'); return True", set()),
+    "changes its input's mode": ("os.fchmod(0, 0o666); return True", set()),
+    "takes room at once": (
+        "return syscall('fallocate', os.open('x', os.O_RDWR | os.O_CREAT), 1, 0, 2**24) == 0",
+        set(),
+    ),
+    "takes room by a request": (
+        "fcntl.ioctl(os.open('x', os.O_RDWR | os.O_CREAT), 0x4030582A, bytes(16) + b'\\0\\0\\0\\1' + bytes(28))\n"
+        "return True",
+        set(),
+    ),
+    "changes flags of its code": (
+        "fcntl.ioctl(os.open(f'{code}/__init__.py', os.O_RDONLY), 0x40086602, b'\\x40' + bytes(7)); return True",
+        set(),
+    ),
     "writes to its own code": ("open(f'{code}/__init__.py', 'a').write('x'); return True", {PROCESS}),
     "writes beside its interpreter": (
         "open(os.path.join(os.path.dirname(np.__file__), 'new-file'), 'w').close(); return True",
@@ -72,7 +111,17 @@ ATTACKS = {
     "sets the clock": ("time.clock_settime(time.CLOCK_REALTIME, 0); return True", set()),
     "names the machine": ("socket.sethostname('model'); return True", set()),
     # Other processes
-    "signals the host": ("os.kill(host, 0); return True", {PROCESS}),
+    "signals the host": ("os.kill(host, 0); return True", set()),
+    "kills its parent": ("os.kill(os.getppid(), 9); return True", DEAF),
+    "kills its parent by its number as a thread": ("return syscall('tkill', os.getppid(), 9) == 0", DEAF),
+    "kills its parent by a descriptor": (
+        "signal.pidfd_send_signal(os.pidfd_open(os.getppid()), 9); return True",
+        DEAF,
+    ),
+    "has the kernel signal its parent": (
+        "fcntl.fcntl(socket.socketpair()[0], fcntl.F_SETOWN, os.getppid()); return True",
+        {NAMESPACE},
+    ),
     "reads the host's environment": ("return open(f'/proc/{host}/environ', 'rb').read()", TRACING),
     "reads the host's descriptors": ("return os.readlink(f'/proc/{host}/fd/0')", TRACING),
     "reads the host's memory": ("return open(f'/proc/{host}/mem', 'rb').seek(0) == 0", TRACING),
@@ -94,6 +143,14 @@ ATTACKS = {
     ),
     "connects to an abstract socket": (
         "s = socket.socket(socket.AF_UNIX); s.connect('\\0learndock-test-' + str(host)); return True",
+        set(),
+    ),
+    "sends a datagram to a service of the host": (
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); return s.sendto(b'x', f'{outside}/mailbox')",
+        set(),
+    ),
+    "sends a datagram by one of a pair": (
+        "s, _ = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM); return s.sendto(b'x', f'{outside}/mailbox')",
         set(),
     ),
     # Ways out
@@ -118,6 +175,7 @@ NUMBERS = {
     "bpf": (321, 280),
     "clone": (56, 220),
     "clone3": (435, 435),
+    "fallocate": (285, 47),
     "io_uring_setup": (425, 425),
     "keyctl": (250, 219),
     "mount": (165, 40),
@@ -126,6 +184,7 @@ NUMBERS = {
     "ptrace": (101, 117),
     "setns": (308, 268),
     "shmget": (29, 194),
+    "tkill": (200, 130),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
@@ -139,7 +198,7 @@ def predict(self, X):
         return [type(error).__name__ + ": " + str(error)]
 """
 CODE = """
-import ctypes, json, os, resource, socket, sys, time
+import ctypes, fcntl, json, os, resource, signal, socket, sys, time
 import numpy as np
 from learnware.model import BaseModel
 libc = ctypes.CDLL(None, use_errno=True)
@@ -169,6 +228,7 @@ def attacked_host(tmp_path, level):
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         socket.socket(socket.AF_UNIX) as service,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as mailbox,
         socket.socket(socket.AF_UNIX) as abstract,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams,
     ):
@@ -176,6 +236,7 @@ def attacked_host(tmp_path, level):
         datagrams.bind(("127.0.0.1", port))
         service.bind(str(outside / "service"))
         service.listen()
+        mailbox.bind(str(outside / "mailbox"))
         abstract.bind(f"\0learndock-test-{os.getpid()}")
         abstract.listen()
         disks = [str(path) for path in sorted(Path("/dev").iterdir()) if path.is_block_device()]
@@ -194,7 +255,7 @@ def attacked_host(tmp_path, level):
         path.unlink()
     if level > PROCESS:
         assert not found
-        assert sorted(os.listdir(outside)) == ["secret", "service"]
+        assert sorted(os.listdir(outside)) == ["mailbox", "secret", "service"]
         assert secret.read_text() == "secret"
         after = secret.stat()
         assert (after.st_mode, after.st_mtime_ns, after.st_uid) == before
@@ -218,6 +279,7 @@ def test_an_attack_ends_at_the_walls_of_its_level(make, host, level, name):
 SWARM = """
 def predict(self, X):
     import threading
+    threading.stack_size(2**16)
     made = 0
     for _ in range(20000):
         try:
@@ -226,6 +288,19 @@ def predict(self, X):
         except RuntimeError:
             break
     return [made]
+"""
+# Starts processes that go on when their first thread has ended, which makes a zombie of what /proc tells of first.
+HEADLESS = """
+import ctypes, threading
+def child():
+    threading.Thread(target=lambda: (np.ones(2**22), time.sleep(60))).start()
+    time.sleep(0.01)
+    ctypes.CDLL(None).syscall({"x86_64": 60}.get(os.uname().machine, 93), 0)
+for _ in range(9):
+    pid = os.fork()
+    if pid == 0: child()
+    while open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()[0] != "Z": time.sleep(0.01)
+time.sleep(60)
 """
 USE_UP = {
     "forks": (
@@ -244,6 +319,13 @@ USE_UP = {
         {"file_bytes": 2**22},
         "files without a name",
     ),
+    "fills the disk in a folder that can't be looked into": (
+        "os.mkdir('d', 0o300)\nfor i in range(10**6): open(f'd/{i}', 'wb').write(bytes(2**18)); time.sleep(0.005)",
+        {"file_bytes": 2**22},
+        "can't be looked into|folder held more than",
+    ),
+    "hides processes by ending their first threads": (HEADLESS, {"processes": 4}, "more than 4 processes"),
+    "hides memory by ending first threads": (HEADLESS, {"memory_bytes": 2**28}, "bytes of memory"),
     "eats memory in memory files": (
         "keep = []\nwhile True:\n    d = os.memfd_create('x'); os.write(d, bytes(2**22)); keep.append(d)\n"
         "    time.sleep(0.02)",
@@ -294,11 +376,17 @@ def test_killing_everybody_reaches_nobody_but_the_model(make, level):
         assert str(model.call("predict", ROWS)[0]) in expected
 
 
-def test_threads_do_not_multiply_without_end(make):
-    if available_isolation().level < NAMESPACE:
-        pytest.skip("the number of tasks is limited by the process namespace")
-    with make(SWARM, limits=ModelLimits(seconds=60.0)) as model:
-        assert int(model.call("predict", ROWS)[0]) < 4096
+def test_threads_do_not_multiply_without_end(make, level):
+    with make(SWARM, limits=ModelLimits(seconds=60.0, memory_bytes=2**33)) as model:
+        if level == NAMESPACE:
+            assert int(model.call("predict", ROWS)[0]) <= 4096
+        elif os.getuid() == 0:
+            with pytest.raises(ModelError, match="more than 4096 threads"):
+                model.call("predict", ROWS)
+        else:
+            # Either the limit of the user's tasks is met first, or that of the watch.
+            with contextlib.suppress(ModelError):
+                assert int(model.call("predict", ROWS)[0]) <= 4200
 
 
 def test_processor_time_between_calls_is_limited(make, level):
@@ -343,7 +431,6 @@ def test_a_model_finds_what_it_needs(make, level):
         with tempfile.NamedTemporaryFile() as file:
             file.write(b"x")
         open(os.path.expanduser("~/file"), "w").write("x")
-        os.chmod(os.open("file", os.O_RDONLY), 0o600)
         assert subprocess.run(["/bin/sh", "-c", "echo x | cat"], capture_output=True).stdout == b"x\\n"
         assert subprocess.run([sys.executable, "-c", "import numpy; print(1)"], capture_output=True).stdout == b"1\\n"
         open("/dev/null", "w").write("x")
@@ -368,9 +455,15 @@ def test_a_model_in_a_namespace_may_use_shared_memory_and_the_usual_folder(make)
             for _ in range(1024): open("/dev/shm/file", "a").write("x" * 2**20)
         except OSError as error:
             return [error.strerror]
+    def files(self, X):
+        try:
+            for i in range(10**5): os.close(os.open(f"/dev/shm/{i}", os.O_CREAT))
+        except OSError as error:
+            return [error.strerror]
     """
     with make(body) as model:
-        assert model.call("predict", ROWS)[0] == "No space left on device"
+        for method in ("predict", "files"):
+            assert model.call(method, ROWS)[0] == "No space left on device"
     assert not Path("/tmp/file").exists()
     assert not Path("/dev/shm/file").exists()
 
@@ -437,3 +530,127 @@ def test_a_start_takes_little_longer_in_namespaces(make):
         pass
     # 0.2 s on an idle machine; what NumPy needs to be imported is the most of it.
     assert time.monotonic() - start < 10.0
+
+
+def test_a_folder_for_temporary_files_among_what_is_readable_can_be_written_to(make, tmp_path, level, monkeypatch):
+    inside = tmp_path / "model0" / "tmp"
+    inside.mkdir(parents=True)
+    model = make("def predict(self, X): open('x', 'w').close(); return [os.getcwd(), os.environ['TMPDIR']]")
+    monkeypatch.setattr(tempfile, "tempdir", str(inside))
+    with model:
+        assert {Path(str(path)).parent for path in model.call("predict", ROWS)} == {inside}
+    assert not list(inside.iterdir())
+
+
+def test_the_supervisor_looks_for_nothing_in_the_models_folder(make, monkeypatch):
+    monkeypatch.setenv("LD_LIBRARY_PATH", ":.:relative:/usr/lib:")
+    with make("def predict(self, X): return [os.environ['LD_LIBRARY_PATH'], os.getcwd()]") as model:
+        folders, home = map(str, model.call("predict", ROWS))
+        supervisor = model._tree._supervisor.pid
+        assert folders == "/usr/lib"
+        # It shows nobody but root what it has open.
+        if os.getuid() == 0:
+            assert str(Path(f"/proc/{supervisor}/cwd").readlink()) == "/" != home
+
+
+def test_what_lies_beside_a_link_to_an_interpreter_is_not_readable(tmp_path, monkeypatch):
+    (tmp_path / ".local" / "bin").mkdir(parents=True)
+    (tmp_path / ".local" / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    link = tmp_path / ".local" / "bin" / "python3"
+    link.symlink_to(Path(sys.executable).resolve())
+    paths = readable_paths(str(link))
+    assert str(link) in paths
+    assert f"{Path(sys.executable).resolve().parent.parent}/lib" in paths
+    assert not [path for path in paths if path.startswith(str(tmp_path)) and path != str(link)]
+    # Neither is what a virtual environment made of it names as its base.
+    (tmp_path / "env" / "bin").mkdir(parents=True)
+    (tmp_path / "env" / "pyvenv.cfg").write_text(f"home = {link.parent}\n")
+    paths = readable_paths(str(tmp_path / "env" / "bin" / "python"))
+    assert f"{tmp_path}/env/lib" in paths
+    assert not [path for path in paths if path.startswith(f"{tmp_path}/.local")]
+
+
+def test_no_path_opens_the_home_or_the_temporary_folder(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    (home / "lib").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    given = ["/", str(home), str(tmp_path), f"{home}/../home", f"{home}/lib", "/usr/lib"]
+    monkeypatch.setenv("LD_LIBRARY_PATH", ":".join(given))
+    paths = readable_paths(sys.executable)
+    assert f"{home}/lib" in paths
+    assert not {str(tmp_path), str(home), "/", f"{home}/../home"} & set(paths)
+
+
+def test_a_library_of_the_hosts_does_not_open_its_folder(tmp_path):
+    library = tmp_path / "libown.so"
+    library.write_bytes(bytes(4096))
+    code = (
+        "import mmap, sys; from learndock.runtime.readable import readable_paths\n"
+        f"file = open({str(library)!r}, 'rb'); mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)\n"
+        "print(*readable_paths(sys.executable), sep='\\n')"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in answer.splitlines()
+    assert any(path.endswith("site-packages") for path in answer.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "reason"),
+    [
+        ((4, 100), (50, 100), "out of memory"),
+        ((50, 100), (4, 100), "running full"),
+        ((4, 4), (4, 4), None),  # that little was there at first
+        ((20, 100), (20, 100), None),  # enough is left
+    ],
+)
+def test_a_model_is_ended_when_the_machine_has_little_left(monkeypatch, memory, disk, reason):
+    monkeypatch.setattr("learndock.runtime.guard.headroom.memory_left", lambda: (memory[1] - 30.0, 100.0))
+    monkeypatch.setattr("learndock.runtime.guard.headroom.disk_left", lambda folder: (disk[1] - 30.0, 100.0))
+    headroom = Headroom("/", memory_bytes=10, file_bytes=10)
+    monkeypatch.setattr("learndock.runtime.guard.headroom.memory_left", lambda: (float(memory[0]), 100.0))
+    monkeypatch.setattr("learndock.runtime.guard.headroom.disk_left", lambda folder: (float(disk[0]), 100.0))
+    found = headroom.passed()
+    assert found is None if reason is None else reason in found
+
+
+def test_what_the_machine_has_left_is_found(tmp_path):
+    for left, total in (memory_left(), disk_left(str(tmp_path))):
+        assert 0 < left < total
+    assert disk_left(str(tmp_path / "absent")) == (0, 0)
+
+
+# Fills a small disk with what no look at folders and descriptors finds: files without names, held by a mapping.
+HIDDEN_FILES = """
+def predict(self, X):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    while True:
+        file = os.open("x", os.O_RDWR | os.O_CREAT); os.unlink("x")
+        os.write(file, bytes(2**18)); libc.mmap(None, 4096, 1, 2, file, 0); os.close(file)
+        time.sleep(0.01)
+"""
+FULL = """
+import sys
+import numpy as np
+from learndock.errors import ModelError
+from learndock.runtime import ModelDescription, ModelLimits, ModelProcess
+with ModelProcess(sys.argv[1], ModelDescription(), limits=ModelLimits(seconds=30.0, file_bytes=2**22)) as model:
+    try:
+        model.call("predict", np.ones((1, 3)))
+    except ModelError as error:
+        print(error)
+"""
+
+
+def test_a_disk_is_not_filled_by_files_that_nobody_finds(tmp_path):
+    if available_isolation().level < NAMESPACE:
+        pytest.skip("this machine has no namespaces to mount a small disk in")
+    folder = write_model(tmp_path / "model", HIDDEN_FILES)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = 'mount -t tmpfs -o size=32m none "$0" && TMPDIR="$0" exec "$1" -c "$2" "$3"'
+    command = ["unshare", "-Urm", "sh", "-c", script, str(disk), sys.executable, FULL, str(folder)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "the disk of its temporary folder was running full" in answer

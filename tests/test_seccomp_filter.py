@@ -10,11 +10,12 @@ import pytest
 from learndock.runtime.guard.seccomp import filter_program
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+SPARED = 4321
 ARCHITECTURE = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
 
 def verdict(program: bytes, architecture: int, number: int, *arguments: int) -> int:
-    """What the kernel would do with a call: load, jump if equal, at least, or any bit, return (linux/bpf_common.h)."""
+    """What the kernel would do with a call: load, and, jump if equal, at least, or any bit, return (bpf_common.h)."""
     data = struct.pack("<IIQ6Q", number, architecture, 0, *(list(arguments) + [0] * 6)[:6])
     instructions = list(struct.iter_unpack("=HBBI", program))
     accumulator = position = 0
@@ -23,6 +24,8 @@ def verdict(program: bytes, architecture: int, number: int, *arguments: int) -> 
         position += 1
         if operation == 0x20:
             (accumulator,) = struct.unpack_from("<I", data, value)
+        elif operation == 0x54:
+            accumulator &= value
         elif operation in (0x15, 0x35, 0x45):
             holds = {0x15: accumulator == value, 0x35: accumulator >= value, 0x45: accumulator & value != 0}[operation]
             position += if_true if holds else if_false
@@ -40,7 +43,7 @@ def with_or_without_namespaces(request):
 @pytest.fixture(params=list(ARCHITECTURE), name="call")
 def call_on_a_machine(request, in_host):
     machine = request.param
-    program = filter_program(machine, in_host=in_host)
+    program = filter_program(machine, in_host=in_host, spared=[SPARED])
 
     def call(numbers: tuple[int, int], *arguments: int) -> int:
         return verdict(program, ARCHITECTURE[machine], numbers[machine == "aarch64"], *arguments)
@@ -104,7 +107,38 @@ def test_sockets_of_other_families_are_refused_everywhere(call, family):
     assert call((41, 198), family, 1, 0) == ERRNO | errno.EACCES
 
 
-@pytest.mark.parametrize("numbers", [(268, 53), (260, 54), (188, 5), (42, 203), (29, 194), (141, 140)], ids=str)
+@pytest.mark.parametrize("family", [0, 2, 10, 16, 30, 2**31])
+def test_pairs_of_sockets_are_local(call, family):
+    assert call((53, 199), 1, 1, 0) == ALLOW
+    assert call((53, 199), family, 5, 0) == ERRNO | errno.EACCES
+
+
+@pytest.mark.parametrize("numbers", [(41, 198), (53, 199)], ids=["socket", "socketpair"])
+def test_sockets_that_name_a_receiver_are_refused_in_the_host(call, in_host, numbers):
+    flags = 0o2004000  # SOCK_CLOEXEC, SOCK_NONBLOCK
+    for kind in (1, 5):
+        assert call(numbers, 1, kind | flags, 0) == ALLOW
+    for kind in (2, 3):  # a raw one is a datagram one
+        assert call(numbers, 1, kind | flags, 0) == (ERRNO | errno.EACCES if in_host else ALLOW)
+
+
+def test_requests_go_to_devices_alone(call):
+    # TCGETS, FIONREAD, one of NVIDIA's, one of its unified memory's.
+    assert {call((16, 29), 3, request) for request in (0x5401, 0x541B, 0xC0384657, 0x30000001)} == {ALLOW}
+    # FS_IOC_RESVSP64, FS_IOC_FSSETXATTR, FS_IOC_SETFLAGS, BTRFS_IOC_SUBVOL_CREATE.
+    requests = (0x4030582A, 0x401C5820, 0x40086602, 0x5000940E)
+    assert {call((16, 29), 3, request) for request in requests} == {ERRNO | errno.EOPNOTSUPP}
+
+
+def test_room_is_taken_by_writing_alone(call):
+    assert call((285, 47), 3, 0, 0, 2**40) == ERRNO | errno.EOPNOTSUPP
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [(268, 53), (91, 52), (260, 54), (93, 55), (188, 5), (190, 7), (280, 88), (42, 203), (29, 194), (424, 424)],
+    ids=str,
+)
 def test_what_reaches_the_host_is_refused_there_alone(call, in_host, numbers):
     assert call(numbers) == (ERRNO | errno.EPERM if in_host else ALLOW)
 
@@ -118,11 +152,21 @@ def test_other_processes_are_out_of_reach_in_the_host(call, in_host):
     assert call((62, 129), 1234, 9) == ALLOW  # Landlock's part
 
 
-def test_times_are_set_by_descriptor_alone_in_the_host(call, in_host):
+@pytest.mark.parametrize("numbers", [(62, 129), (200, 130), (234, 131), (129, 138), (297, 240)], ids=str)
+def test_processes_of_ours_are_spared_in_the_host(call, in_host, numbers):
     refused = ERRNO | errno.EPERM if in_host else ALLOW
-    assert call((280, 88), 5, 0) == ALLOW
-    for path in (1, 2**32, 2**40 + 1):
-        assert call((280, 88), 5, path) == refused
+    for whom in (SPARED, 2**64 - SPARED, 2**32 - SPARED):
+        assert call(numbers, whom, 9) == refused
+    assert call(numbers, SPARED + 1, 9) == ALLOW
+
+
+def test_signals_of_descriptors_go_to_nobody_else_in_the_host(call, in_host):
+    refused = ERRNO | errno.EPERM if in_host else ALLOW
+    for command in (8, 15):  # F_SETOWN, F_SETOWN_EX
+        assert call((72, 25), 3, command, 1234) == refused
+    assert {call((72, 25), 3, command) for command in (0, 1, 2, 3, 4, 1033, 1034)} == {ALLOW}
+    for request in (0x8901, 0x8902):  # FIOSETOWN, SIOCSPGRP
+        assert call((16, 29), 3, request) == refused
 
 
 @pytest.mark.parametrize("machine", ARCHITECTURE)

@@ -18,8 +18,7 @@ import json
 import os
 import resource
 import signal
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import filesystem, landlock, seccomp
 from .processes import task_count
@@ -34,7 +33,8 @@ _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 # The user inside; outside it is the host's. Not 0, whom exec would give capabilities.
 _USER = 1000
 _SHARED_MEMORY = 2**28
-_OPEN_FILES = 1024
+# Fewer than a host may, usually: descriptors under way in sockets are counted by user, against the sender's own limit.
+_OPEN_FILES = 512
 # Beyond the tasks that the user has already: a stop for fork bombs between two looks, for all but root.
 _BURST_TASKS = 4096
 # Numbers of processes and threads in a process namespace: the kernel takes no fewer than some 300.
@@ -47,8 +47,7 @@ class Refused(Exception):
     """The isolation that was required can't be had; nothing was started."""
 
 
-@dataclass
-class Launch:
+class Launch(NamedTuple):
     """A worker that runs.
 
     Attributes
