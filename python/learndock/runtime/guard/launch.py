@@ -21,6 +21,7 @@ import signal
 from typing import NamedTuple, NoReturn
 
 from . import filesystem, landlock, seccomp
+from .cgroups import ControlGroups
 from .processes import task_count
 from .settings import Settings
 from .syscalls import Prctl, drop_capabilities, prctl, unshare
@@ -37,7 +38,7 @@ _SHARED_MEMORY = 2**28
 _OPEN_FILES = 512
 # Beyond the tasks that the user has already: a stop for fork bombs between two looks, for all but root.
 _BURST_TASKS = 4096
-# Numbers of processes and threads in a process namespace: the kernel takes no fewer than some 300.
+# Processes and threads together, by process namespace (which takes no fewer than some 300) and control group.
 _MOST_TASKS = 4096
 _PID_MAX_OF_NAMESPACES = (6, 14)
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
@@ -62,6 +63,8 @@ class Launch(NamedTuple):
         What was tried and can't be had here, and why.
     own : set of int
         Processes of the tree that are not the model's.
+    groups : ControlGroups
+        What bounds its memory and tasks; to be removed in the end.
     worker_status : int or None
         Descriptor from which the worker's wait status can be read when `child` has ended; None where `child` is it.
     """
@@ -71,6 +74,7 @@ class Launch(NamedTuple):
     means: list[str]
     notes: list[str]
     own: set[int]
+    groups: ControlGroups
     worker_status: int | None = None
 
 
@@ -100,30 +104,38 @@ def launch(settings: Settings, output: int) -> Launch:
         means.append("seccomp")
     else:
         notes.append(f"no filter of system calls: those of {os.uname().machine} are not known here")
+    groups = ControlGroups(memory_bytes=int(settings["limits"]["memory_bytes"]), tasks=_MOST_TASKS)
+    if groups.controllers:
+        means.append(f"control groups of {' and '.join(groups.controllers)}")
+    else:
+        notes.append("no control groups: this user may make none")
     if settings["most"] < NAMESPACE:
         notes.append("no namespaces: they are not to be used")
     else:
         try:
-            child, first, report = _in_namespaces(settings, output)
+            child, first, report = _in_namespaces(settings, output, groups)
         except OSError as error:
             notes.append(f"no namespaces: {error.strerror or error}")
         else:
-            return Launch(child, NAMESPACE, ["namespaces", *means], notes, {child, first}, report)
+            return Launch(child, NAMESPACE, ["namespaces", *means], notes, {child, first}, groups, report)
     level = min(LANDLOCK if version else PROCESS, settings["most"])
     if level < settings["least"]:
+        groups.remove()
         raise Refused("; ".join(notes))
     child = os.fork()
     if child == 0:
+        groups.join()
         _become_worker(settings, output, in_host=True)
-    return Launch(child, level, means, notes, set())
+    return Launch(child, level, means, notes, set(), groups)
 
 
-def _in_namespaces(settings: Settings, output: int) -> tuple[int, int, int]:
+def _in_namespaces(settings: Settings, output: int, groups: ControlGroups) -> tuple[int, int, int]:
     """Start the worker in namespaces: the waiting process, the first one, and the pipe for the worker's status."""
     report, report_end = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(report)
+        groups.join()
         _enter_namespaces(settings, output, report_end)
     os.close(report_end)
     received = b""

@@ -73,6 +73,9 @@ class Supervisor:
             signal.signal(number, signal.SIG_IGN)
         reason = self._supervise(launched, output)
         end_descendants(os.getpid(), seconds=5.0)
+        if reason is None and launched.groups.ran_out_of_memory():
+            reason = f"it had more than {self._settings['limits']['memory_bytes']} bytes of memory, hidden ones counted"
+        launched.groups.remove()
         self._read_output(output, most=2**20)
         tail = self._tail.decode("utf-8", "replace")
         self._report({"code": self._exit_code(launched), "reason": reason, "output": tail})
