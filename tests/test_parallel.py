@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import reference
+from leaks import wait_until
 from learndock import kernels
 from learndock.config import config, set_threads
 from learndock.errors import InvalidArgument
@@ -334,6 +335,8 @@ def test_a_call_starts_as_many_threads_as_it_was_given():
     X = np.random.default_rng(0).normal(size=(6000, 24))
     before = len(list(tasks.iterdir()))
     for threads in (1, 2, 5):
+        # The kernel lists a thread for a moment after it was joined.
+        assert wait_until(lambda: len(list(tasks.iterdir())) <= before)
         most, stop = [0], threading.Event()
 
         def count(most=most, stop=stop):
