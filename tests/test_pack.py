@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -81,6 +82,9 @@ def loaded(path, monkeypatch):
     spec = importlib.util.spec_from_file_location("packed", folder / "__init__.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    # No other test may find the stand-in.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "learnware"]:
+        del sys.modules[name]
     return module.PackedModel()
 
 
