@@ -1,5 +1,8 @@
 """What a developer can run: `nox -l` lists it."""
 
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2024.4.15"
@@ -27,9 +30,10 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typecheck(session: nox.Session) -> None:
-    """Check types with mypy, strictly."""
+    """Check types with mypy, strictly, and the core's stub against the core."""
     session.install(".", *LINT)
     session.run("mypy")
+    session.run("stubtest", "--allowlist", "scripts/stubtest-allowlist.txt", "learndock._core")
 
 
 @nox.session
@@ -46,15 +50,74 @@ def wheels(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel")
 
 
+# The core, its parity with NumPy, and what it makes of files and arrays from strangers.
+SANITIZED = [
+    f"tests/test_{name}.py"
+    for name in (
+        "kernel_sums",
+        "simplex_qp",
+        "search",
+        "mixture",
+        "top_k",
+        "herding",
+        "reduced_set",
+        "kernels_bad_input",
+        "golden_search",
+        "spec_files",
+        "archive",
+        "hostile_files",
+    )
+]
+
+
 @nox.session
 def sanitize(session: nox.Session) -> None:
-    """Run the kernel tests with address and undefined behaviour sanitizers."""
+    """Run the tests of the core and of hostile files with address and undefined behaviour sanitizers."""
     session.install(
         ".[test]", "-C", "cmake.define.LEARNDOCK_SANITIZE=address,undefined", "-C", "cmake.build-type=RelWithDebInfo"
     )
-    runtime = session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip()
-    session.run(
-        "pytest",
-        *(session.posargs or ["tests/test_kernel_sums.py", "tests/test_simplex_qp.py", "tests/test_search.py"]),
-        env={"LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0"},
-    )
+    environment = {
+        "LD_PRELOAD": session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip(),
+        "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
+        "UBSAN_OPTIONS": "print_stacktrace=1",
+    }
+    instrumented = "from pathlib import Path; from learndock import _core; core = Path(_core.__file__).read_bytes(); "
+    instrumented += "assert b'__asan_report' in core and b'__ubsan_handle' in core, 'the core is not instrumented'"
+    session.run("python", "-c", instrumented, env=environment)
+    if session.posargs:
+        session.run("pytest", *session.posargs, env=environment)
+        return
+    report = Path(session.create_tmp()) / "report.xml"
+    # A limit on address space leaves no room for the sanitizer's shadow of it.
+    session.run("pytest", *SANITIZED, "-k", "not too_large_for_memory", f"--junit-xml={report}", env=environment)
+    suites = ElementTree.parse(report).getroot().iter("testsuite")
+    passed = sum(int(suite.get("tests", 0)) - int(suite.get("skipped", 0)) for suite in suites)
+    session.log(f"{passed} cases passed with address and undefined behaviour sanitizers")
+    if passed < 200:
+        session.error(f"{passed} cases are too few to say that the core was tested: expected 200")
+
+
+@nox.session(python="3.11")
+def oldest(session: nox.Session) -> None:
+    """Build and test with the oldest versions allowed, of what it is built with and of what it runs with."""
+    session.install("uv")
+    folder = Path(session.create_tmp())
+    build_requires = folder / "build-requires.in"
+    build_requires.write_text("\n".join(nox.project.load_toml("pyproject.toml")["build-system"]["requires"]))
+    pins = {}
+    for name, arguments in (("build", [str(build_requires)]), ("run", ["pyproject.toml", "--extra", "test"])):
+        pins[name] = str(folder / f"oldest-{name}.txt")
+        compile_pins = ["uv", "pip", "compile", "-q", "--resolution", "lowest-direct", "--python-version", "3.11"]
+        session.run(*compile_pins, *arguments, "-o", pins[name], silent=True)
+    session.install("--upgrade", "pip>=25.3")  # older ones can't pin what a build is made with
+    session.install(".[test]", "--constraint", pins["run"], "--build-constraint", pins["build"])
+    session.run("python", "-m", "pip", "list")
+    # Old packages beside newer ones that they stand on warn of each other, which is not our business.
+    session.run("pytest", "-W", "default::DeprecationWarning", *(session.posargs or ["-m", "not slow"]))
+
+
+@nox.session
+def aarch64(session: nox.Session) -> None:
+    """Cross-compile the core for 64-bit ARM and run the tests of its kernels under qemu; arguments go to pytest."""
+    session.install("pip>=25.3")
+    session.run("bash", "scripts/aarch64.sh", *session.posargs, external=True)

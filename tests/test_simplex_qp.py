@@ -102,6 +102,16 @@ def test_a_matrix_huge_beside_c(large):
         solve_and_check(large * K, rng.normal(size=6))
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0, 1e3])
+def test_no_digits_are_lost_to_a_nearly_singular_matrix(share):
+    """Not even in the gradient: solved for the weights themselves, not for their move, it is off by 1e-8 for rank 1."""
+    for n in (5, 25, 100, 300):
+        rng = np.random.default_rng(n)
+        K, c = psd(rng, n, 1), rng.normal(size=n) + share
+        weights, _ = kernels.simplex_qp(K, c)
+        assert reference.simplex_gap(K, c, weights) <= 1e-14 * (np.abs(K).max() + np.abs(c).max())
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
 @pytest.mark.parametrize("n", [2, 5, 25, 100, 300])
 def test_random_problems_of_full_and_low_rank(n, scale):

@@ -18,13 +18,15 @@ namespace learndock::bindings {
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 
+inline std::string name_of(const py::dtype& type) { return py::str(static_cast<const py::object&>(type)); }
+
 /// `array` as a C-contiguous array of T with `dimensions` axes; raises ValueError naming the argument.
 template <class T>
 Array<T> require(const py::array& array, const char* name, int dimensions) {
   const auto expected = py::dtype::of<T>();
   if (!array.dtype().is(expected) && !array.dtype().equal(expected))
-    throw py::value_error(std::string(name) + ": got dtype " + std::string(py::str(array.dtype())) + ", expected " +
-                          std::string(py::str(expected)));
+    throw py::value_error(std::string(name) + ": got dtype " + name_of(array.dtype()) + ", expected " +
+                          name_of(expected));
   if (array.ndim() != dimensions)
     throw py::value_error(std::string(name) + ": got " + std::to_string(array.ndim()) + " dimensions, expected " +
                           std::to_string(dimensions));

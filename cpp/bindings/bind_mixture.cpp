@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <pybind11/native_enum.h>
+
 #include "arrays.hpp"
 #include "learndock/mixture.hpp"
 #include "learndock/top_k.hpp"
@@ -6,10 +8,11 @@
 namespace learndock::bindings {
 
 void bind_mixture(py::module_& module) {
-  py::enum_<MixtureRule>(module, "MixtureRule")
+  py::native_enum<MixtureRule>(module, "MixtureRule", "enum.Enum")
       .value("distance", MixtureRule::distance)
       .value("greedy", MixtureRule::greedy)
-      .value("auto", MixtureRule::automatic);
+      .value("auto", MixtureRule::automatic)
+      .finalize();
 
   module.def(
       "mixture",

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <pybind11/native_enum.h>
+
 #include "arrays.hpp"
 #include "learndock/reduced_set.hpp"
 
 namespace learndock::bindings {
 
 void bind_reduced_set(py::module_& module) {
-  py::enum_<WeightRule>(module, "WeightRule")
+  py::native_enum<WeightRule>(module, "WeightRule", "enum.Enum")
       .value("nonnegative", WeightRule::nonnegative)
       .value("simplex", WeightRule::simplex)
-      .value("free", WeightRule::free);
+      .value("free", WeightRule::free)
+      .finalize();
 
   module.def(
       "fit_reduced_set",

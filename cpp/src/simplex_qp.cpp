@@ -102,29 +102,36 @@ class ActiveSet {
     return right;
   }
 
+  /// (K + delta I) v for v over the support.
+  Vector on_support(const Vector& v) const {
+    const Index size = v.size();
+    Vector product = delta_ * v;
+    for (Index s = 0; s < size; ++s)
+      for (Index t = 0; t < size; ++t) product[s] += K_(support_[s], support_[t]) * v[t];
+    return product;
+  }
+
   /// Moves w to the minimum over its support, dropping indices on the way where it would turn
   /// negative. False when the index that entered last can't move (rounding): the solve is over.
   bool minimise_on_support(const Vector& target, Vector& w) {
     for (;;) {
       const Index size = static_cast<Index>(support_.size());
-      Vector right(size), at(size);
+      Vector at(size), right(size);
       for (Index s = 0; s < size; ++s) {
-        right[s] = target[support_[s]];
         at[s] = w[support_[s]];
+        right[s] = target[support_[s]];
       }
-      Vector goal = solve_factor(right);
-      // One refinement: the solution can be huge where K is nearly singular.
-      Vector residual(size);
-      for (Index s = 0; s < size; ++s) {
-        double sum = right[s] - delta_ * goal[s];
-        for (Index t = 0; t < size; ++t) sum -= K_(support_[s], support_[t]) * goal[t];
-        residual[s] = sum;
-      }
-      goal += solve_factor(residual);
+      // Solved for the move from where w is, not for its end: what the gradients share, which can be 1e10 times what
+      // tells them apart, is gone before it is divided by a K that is nearly singular.
+      right -= on_support(at);
+      if (feasible_ == Feasible::simplex) right.array() -= right.mean();
+      Vector move = solve_factor(right);
+      move += solve_factor(right - on_support(move));  // one refinement: the move can be huge all the same
       if (feasible_ == Feasible::simplex) {
         const Vector ones = solve_factor(Vector::Ones(size));
-        goal += ones * ((1.0 - goal.sum()) / ones.sum());
+        move += ones * ((1.0 - at.sum() - move.sum()) / ones.sum());
       }
+      const Vector goal = at + move;
 
       double step = 1;
       for (Index s = 0; s < size; ++s)
