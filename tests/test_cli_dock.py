@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 import learndock as ld
 from command_line import error_of, json_of, learndock
 from filled_docks import described, spec, written_zip
+from learndock.cli import contents
 from learndock.runtime import available_isolation
 from test_market import Market
 
@@ -144,6 +146,17 @@ def test_ls_filters_sorts_and_counts(dock):
     assert learndock("ls", dock, "--sort", "colour").exit_code == 2
 
 
+def test_a_long_list_is_printed_while_it_is_read(dock, monkeypatch):
+    monkeypatch.setattr(contents, "_ROWS", 1)
+    tables = []
+    monkeypatch.setattr(contents, "print_table", lambda table: tables.append(table.row_count))
+    assert learndock("ls", dock).exit_code == 0
+    assert tables == [1, 1]
+    tables.clear()
+    learndock("ls", dock, "--name", "no such name")
+    assert tables == [0]
+
+
 def test_ls_shows_the_checksum_that_the_zip_has(dock):
     import hashlib
 
@@ -254,7 +267,8 @@ def test_import_market_brings_what_is_good_and_says_what_is_not(tmp_path):
 
 
 def test_import_of_nothing_leaves_no_dock_behind(tmp_path):
-    assert "expected a folder" in error_of("import-market", tmp_path / "dock", tmp_path / "absent")
+    assert "expected the folder" in error_of("import-market", tmp_path / "dock", tmp_path / "absent")
+    assert "no market" in error_of("import-market", tmp_path / "dock", tmp_path)
     assert not (tmp_path / "dock").exists()
 
 
@@ -291,3 +305,33 @@ def test_completion_knows_the_verbs():
 def test_the_exit_codes_are_documented():
     text = " ".join(learndock("--help").stdout.split())
     assert "Exit codes: 0 done; 1 an error, in one line on stderr; 2 wrong usage; 3 the work was done" in text
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("search",), ("search", "--name", "red")])
+def test_names_from_strangers_do_not_steer_a_terminal(tmp_path, archives, arguments):
+    name = "\x1b[31mRed\x1b]0;title\x07 \u202e[bold]"
+    described(name).save(tmp_path / "semantic.json")
+    json_of("submit", tmp_path / "dock", archives["good"], "--semantic", tmp_path / "semantic.json")
+    verb, *options = arguments
+    text = learndock(verb, tmp_path / "dock", *options).stdout
+    assert "\N{REPLACEMENT CHARACTER}[31mRed" in text
+    assert "[bold]" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+    assert name in (entry["name"] for entry in json_of("ls", tmp_path / "dock"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_what_stdout_has_no_letters_for_ends_no_verb(tmp_path, archives, encoding):
+    described("Größe \U0001f600").save(tmp_path / "semantic.json")
+    odd = tmp_path / os.fsdecode(b"d\xffck")
+    json_of("submit", odd, archives["good"], "--semantic", tmp_path / "semantic.json")
+
+    def printed(*arguments):
+        command = [sys.executable, "-m", "learndock.cli", *map(str, arguments)]
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        return subprocess.run(command, env=environment, check=True, capture_output=True).stdout
+
+    assert b"Gr" in printed("ls", odd)
+    assert b"USABLE 1" in printed("info", odd)
+    assert json.loads(printed("ls", odd, "--json"))[0]["name"] == "Größe \U0001f600"
+    assert json.loads(printed("info", odd, "--json"))["path"] == str(odd)

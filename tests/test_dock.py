@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import learndock as ld
+from learndock.checker import check_learnware
 from learndock.dock import folding, writer
 from learndock.errors import DockError, DockFormatError, InvalidArgument, ReadOnlyDock, UnknownLearnware
 from spec_batches import distances_to, made_specs, user_spec
@@ -612,3 +613,11 @@ def test_folding_keeps_every_number(dock, monkeypatch):
         assert np.array_equal(spec.points, np.float32(z))
         assert np.array_equal(spec.weights, np.float32(beta))
     assert dock.verify().ok
+
+
+@pytest.mark.parametrize("path", [None, 3, "with\0nul"])
+def test_what_is_no_path_is_an_error_everywhere(tmp_path, path):
+    with ld.Dock(tmp_path / "dock") as dock:
+        for call in (ld.Dock, ld.Learnware.open, check_learnware, dock.submit, dock.backup):
+            with pytest.raises(InvalidArgument, match="^path: expected a path"):
+                call(path)

@@ -192,6 +192,21 @@ def test_a_zip_that_changes_while_it_is_opened_is_damaged(dock, add, monkeypatch
         dock.get(id)
 
 
+def test_a_zip_that_an_update_deletes_before_it_is_opened_is_that_of_the_update(dock, add, tmp_path, monkeypatch):  # noqa: F811
+    id = add()
+    updates = [written_zip(tmp_path / "new.zip", spec(7), described("New"), note="new")]
+    open_ = ld.Learnware.open
+
+    def late(path, **options):
+        if updates and path.parent.name == "zips":
+            dock.update(id, path=updates.pop(), semantic=described("New"))
+        return open_(path, **options)
+
+    monkeypatch.setattr(ld.Learnware, "open", late)
+    with dock.get(id) as learnware:
+        assert learnware.semantic.name == "New"
+
+
 def test_get_passes_on_how_to_run_the_model(dock, add, monkeypatch):  # noqa: F811
     id = add()
     seen = []
@@ -229,7 +244,13 @@ def test_copy_zip_writes_the_zip_whole_and_replaces_only_where_told(dock, add, t
     target.write_bytes(b"other")
     dock.copy_zip(id, target, overwrite=True)
     assert target.read_bytes() == content
-    for wrong in (tmp_path, tmp_path / "absent" / "copy.zip"):
+    (tmp_path / "link.zip").symlink_to(target)
+    target.write_bytes(b"other")
+    dock.copy_zip(id, tmp_path / "link.zip", overwrite=True)
+    assert (tmp_path / "link.zip").is_symlink()
+    assert target.read_bytes() == content
+    os.mkfifo(tmp_path / "pipe")
+    for wrong in (tmp_path, tmp_path / "absent" / "copy.zip", tmp_path / "pipe"):
         with pytest.raises(InvalidArgument, match="^target"):
             dock.copy_zip(id, wrong, overwrite=True)
     with pytest.raises(UnknownLearnware):
@@ -248,3 +269,8 @@ def test_a_zip_is_found_by_its_sha256(dock, add, checks, tmp_path):  # noqa: F81
     assert dock.find_zip("0" * 64) == []
     with pytest.raises(InvalidArgument, match="^sha256"):
         dock.find_zip(3)
+
+
+def test_a_limit_beyond_all_counts_is_no_limit(filled):
+    assert ids(filled.list(sort="name", limit=2**70)) == ids(filled.list(sort="name"))
+    assert filled.history(limit=2**70) == filled.history()

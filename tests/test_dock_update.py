@@ -19,6 +19,7 @@ from learndock.errors import (
     SemanticError,
     UnknownLearnware,
 )
+from learndock.learnware import ArchiveLimits
 from spec_batches import made_specs
 
 
@@ -257,6 +258,37 @@ def test_what_the_caller_did_wrong_is_an_exception_and_changes_nothing(dock, add
     assert state_of(dock) == before
     with ld.Dock(dock.path, readonly=True) as reader, pytest.raises(ReadOnlyDock):
         reader.update(id)
+
+
+def test_options_are_checked_though_no_model_is_started(dock, add):  # noqa: F811
+    id = add()
+    for option in ("isolation", "environment"):
+        with pytest.raises(InvalidArgument, match=f"^{option}"):
+            dock.update(id, semantic=described("New"), **{option: "none"})
+    assert next(dock.list()).name != "New"
+
+
+def test_a_zip_over_stricter_limits_is_invalid_whatever_is_updated(dock, add):  # noqa: F811
+    id = add()
+    report = dock.update(id, semantic=described("New"), archive_limits=ArchiveLimits(files=1))
+    assert report.status == Status.INVALID
+    assert "at most 1" in report.checks[0].message
+    assert next(dock.list()).name != "New"
+
+
+def test_a_check_whose_zip_an_update_has_deleted_is_refused_for_that(dock, add, checks, tmp_path):  # noqa: F811
+    id = add()
+    other = written_zip(tmp_path / "theirs.zip", spec(8), note="theirs")
+
+    def meanwhile():
+        checks.during = None
+        dock.update(id, path=other)
+        raise InvalidArgument("path: no such file")
+
+    checks.during = meanwhile
+    with pytest.raises(DockError, match="updated by another"):
+        dock.update(id)
+    assert dock.zip_path(id).read_bytes() == other.read_bytes()
 
 
 def test_a_damaged_zip_is_not_checked_again(dock, add):  # noqa: F811

@@ -159,6 +159,15 @@ def test_numbers_that_make_no_sense_are_found_though_the_checksums_fit(filled, l
         ("update pending set points = substr(points, 1, 24)", "specification", "can't be read"),
         ("update pending set self_inner = self_inner + 1e-6", "specification", "<P, P>"),
         ("update pending set weights = zeroblob(20)", "specification", "<P, P>"),
+        ("update pending set points = 'text'", "specification", "can't be read"),
+        ("update pending set self_inner = 'text'", "specification", "can't be read"),
+        ("update learnwares set status = 7 where id = 2", "catalog", "its status"),
+        ("delete from state", "catalog", "given out again"),
+        ("update state set next_id = 5", "catalog", "given out again"),
+        ("update semantics set semantic = '{'", "catalog", "no JSON"),
+        ("delete from semantics where learnware_id = 2", "catalog", "no semantic part"),
+        ("delete from texts where rowid = 2", "catalog", "do not know it"),
+        ("insert into texts (rowid, name, description) values (999, 'x', 'x')", "catalog", "there is no such"),
         ("update tags set learnware_id = 999 where learnware_id = 2", "catalog", "not there"),
     ],
 )
@@ -193,6 +202,14 @@ def test_a_catalog_that_cant_be_read_is_a_problem_and_no_exception(filled):
         report = broken.verify()
     assert only(report)[:2] == ("catalog", "catalog.sqlite")
     assert report.orphans is None
+
+
+def test_a_folder_that_is_gone_and_nonsense_in_its_place_are_problems(filled):
+    file = segment(filled) / "segment.json"
+    file.write_text("[" * 100_000)
+    assert "can't be understood" in " ".join(problem.message for problem in filled.verify().problems)
+    shutil.rmtree(filled.path / "specs")
+    assert not filled.verify().ok
 
 
 def test_a_catalog_with_damaged_pages_is_found(filled):

@@ -141,6 +141,9 @@ def test_requirements_that_mean_the_same_have_the_same_key_and_others_another(fo
         ("https://example.org/evil.whl", "no requirement of a distribution"),
         ("git+https://example.org/evil", "no requirement of a distribution"),
         ("evil @ https://example.org/evil.whl", "a direct URL"),
+        ("evil===../evil.whl", "no version"),
+        ("evil===https://example.org/evil.whl", "no version"),
+        ("evil===--pre", "no version"),
         ("evil @ file:///tmp/evil.whl", "a direct URL"),
         ("evil; " + "(" * 900, "can't be understood"),
     ],
@@ -330,6 +333,16 @@ def test_an_environment_whose_interpreter_is_gone_is_made_anew(folder, cache, in
     environment.python.unlink()
     environment.python.symlink_to("/no/such/python")
     assert build_environment(folder, cache=cache).python.exists()
+
+
+@pytest.mark.parametrize("lost", ["pyvenv.cfg", "lib/python3*/site-packages/numpy/__init__.py"])
+def test_an_environment_that_lost_files_of_the_cache_is_made_anew(folder, cache, index, pip, lost):
+    environment = build_environment(folder, cache=cache)
+    prefix = environment.python.parent.parent
+    (file,) = prefix.glob(lost)
+    file.unlink()
+    assert build_environment(folder, cache=cache) == environment
+    assert file.exists()
 
 
 def test_an_installer_that_takes_too_long_is_ended_with_all_it_started(folder, cache, slow, tmp_path):

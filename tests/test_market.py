@@ -390,3 +390,13 @@ def test_what_is_no_market_is_the_callers_fault(dock, tmp_path):
 def test_a_dock_for_reading_is_refused(market, dock, tmp_path):
     with ld.Dock(tmp_path / "dock", readonly=True) as readonly, pytest.raises(ReadOnlyDock):
         import_market(market.root, readonly)
+
+
+def test_an_id_from_a_stranger_does_not_steer_a_terminal(market, dock, caplog):
+    market.insert("\x1b[31m\nevil")
+    with caplog.at_level("INFO", logger="learndock"):
+        report = import_market(market.root, dock)
+    assert report.entries[0].status == ImportStatus.REFUSED
+    assert "\x1b" not in repr(report)
+    (line,) = [record.getMessage() for record in caplog.records if "evil" in record.getMessage()]
+    assert line.isprintable()

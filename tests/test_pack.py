@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -238,6 +239,10 @@ def test_an_existing_file_is_replaced_only_when_asked(tmp_path):
     assert path.read_text() == "precious"
     assert packed(tmp_path, model, overwrite=True) == path
     assert zipfile.is_zipfile(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InvalidArgument, match="^path"):
+        packed(tmp_path, model, overwrite=True)
     with pytest.raises(InvalidArgument, match=r"path: the folder .* does not exist"):
         packed(tmp_path / "missing", model)
 

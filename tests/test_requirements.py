@@ -83,11 +83,19 @@ def test_conda_environments_are_read_in_pips_spelling(folder):
         "pytorch",
         "libgcc-ng=12",
         "pandas=2",
+        "polars=1.2.*",
         {"pip": ["joblib==1.2"]},
         "scipy>=1",
     ]
     (folder / "environment.yaml").write_text(yaml.safe_dump({"name": "x", "dependencies": dependencies}))
-    assert read_requirements(folder) == ("numpy==1.24.0", "torch", "pandas==2", "joblib==1.2", "scipy>=1")
+    assert read_requirements(folder) == (
+        "numpy==1.24.0",
+        "torch",
+        "pandas==2",
+        "polars==1.2.*",
+        "joblib==1.2",
+        "scipy>=1",
+    )
     (folder / "requirements.txt").write_text("numpy")
     assert read_requirements(folder) == ("numpy",)
 

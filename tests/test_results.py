@@ -7,8 +7,10 @@ import pytest
 
 import learndock as ld
 from filled_docks import add, checks, described, dock, spec  # noqa: F401
-from learndock.dock import AuditRecord, Entry, Mixture
+from learndock.checker import CheckResult, Status
+from learndock.dock import AuditRecord, Entry, Mixture, SubmitReport
 from learndock.errors import MissingDependency
+from learndock.market import ImportStatus, MarketEntry, MarketReport
 from spec_batches import made_specs, user_spec
 
 STRANGE = "<script>alert('x')</script> & \"more\""
@@ -114,3 +116,22 @@ def test_results_are_frozen_and_compare_by_value(dock):  # noqa: F811
     for value in (one, one.singles[0], one.mixture, dock.search_semantic({}), dock.history()[0], dock.verify()):
         with pytest.raises(AttributeError):
             setattr(value, next(iter(value.__dataclass_fields__)), None)
+
+
+def test_a_report_of_an_import_is_a_table_of_its_learnwares():
+    entries = (
+        MarketEntry("<b>", "00000000", ImportStatus.USABLE, ""),
+        MarketEntry("1", None, ImportStatus.INVALID, "<i>why</i>"),
+    )
+    report = MarketReport("default", entries)
+    assert report.to_frame().to_dict("list")["status"] == ["usable", "invalid"]
+    assert report.to_frame().shape == (2, 4)
+    assert "&lt;b&gt;" in report._repr_html_()
+    assert "&lt;i&gt;why" in report._repr_html_()
+
+
+def test_a_report_of_a_submission_shows_its_checks_in_a_notebook():
+    check = CheckResult("statistical", Status.INVALID, "<b>output</b>", {})
+    html = SubmitReport(Status.INVALID, None, (check,))._repr_html_()
+    assert "INVALID" in html
+    assert "&lt;b&gt;output" in html

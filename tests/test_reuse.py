@@ -177,3 +177,8 @@ def test_html_names_learnwares_and_weights():
 
 def test_the_reuser_is_reached_from_the_package():
     assert ld.reuse.AveragingReuser is AveragingReuser
+
+
+@pytest.mark.parametrize("weights", [3, ["a", "b"], [1.0], None])
+def test_html_shows_whatever_the_constructor_was_given(weights):
+    assert "Fixed" in AveragingReuser([Fixed([1.0]), Fixed([2.0])], weights=weights)._repr_html_()

@@ -347,3 +347,19 @@ def test_a_query_reports_all_its_faults():
 def test_any_json_as_a_query_is_read_or_refused(query):
     with contextlib.suppress(LearndockError):
         assert "" not in SemanticQuery.from_dict(query).texts
+
+
+def test_a_file_that_can_not_be_written_whole_stays_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "semantic.json"
+    iris().save(path)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(LearndockError, match="^path: .*No space"):
+        iris(name="Another").save(path)
+    assert SemanticSpecification.load(path) == iris()
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(LearndockError, match="^path: expected a path"):
+        iris().save(None)

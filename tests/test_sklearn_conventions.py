@@ -194,3 +194,8 @@ for reuser in (ld.reuse.AveragingReuser(models), ld.reuse.JobSelectorReuser(mode
 print("sklearn" in sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_labels_that_can_be_no_columns_are_an_error():
+    with pytest.raises(InvalidArgument, match="^y: "):
+        AveragingReuser([Everywhere([0, 1])], mode="vote_by_prob").fit(X, ["a"] * 200)

@@ -10,6 +10,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import learndock as ld
 from learndock.checker import Status
+from learndock.dock import incoming
 from learndock.dock.incoming import incoming_copy
 from learndock.errors import DockError, InvalidArgument, SemanticError, UnknownLearnware
 from learndock.runtime import ModelLimits
@@ -303,3 +304,35 @@ def test_a_submission_whose_process_was_killed_is_cleared_and_a_living_one_is_no
             dock.optimize()
             assert living.zip.exists()
             assert not dead.exists()
+
+
+@pytest.mark.parametrize("step", ["mkdtemp", "open"])
+def test_a_copy_whose_folder_was_taken_for_abandoned_gets_another(tmp_path, monkeypatch, step):
+    source, zips = tmp_path / "a.zip", tmp_path / "zips"
+    source.write_bytes(b"content")
+    zips.mkdir()
+    module = {"mkdtemp": incoming.tempfile, "open": incoming.os}[step]
+    made = getattr(module, step)
+    once = [incoming.remove_abandoned]
+
+    def swept(*arguments, **options):
+        result = made(*arguments, **options)
+        if once:
+            once.pop()(zips)
+        return result
+
+    monkeypatch.setattr(module, step, swept)
+    with incoming.incoming_copy(source, zips) as copy:
+        assert copy.zip.read_bytes() == b"content"
+        incoming.remove_abandoned(zips)
+        assert copy.zip.exists()
+    assert list(zips.iterdir()) == []
+
+
+def test_a_dock_without_its_folder_of_zips_is_an_error(tmp_path):
+    source = tmp_path / "a.zip"
+    source.write_bytes(b"content")
+    with ld.Dock(tmp_path / "dock") as dock:
+        (dock.path / "zips").rmdir()
+        with pytest.raises(DockError, match="zips"):
+            dock.submit(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -31,7 +32,13 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a file under a temporary name and rename it: afterwards it is there whole, or as it was before."""
+    """Write a file under a temporary name and rename it: afterwards it is there whole, or as it was before.
+
+    Links are followed, as where a file is opened; a device or pipe is an OSError, since the file would take its place.
+    """
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with new_file(temporary) as file:

@@ -123,9 +123,12 @@ def embedding(
 def as_path(value: Any, name: str) -> Path:
     """A path from text or a path object."""
     try:
-        return Path(value)
+        path = Path(value)
     except TypeError:
         raise InvalidArgument(f"{name}: expected a path, got {type(value).__name__}") from None
+    if "\0" in str(path):
+        raise InvalidArgument(f"{name}: expected a path without NUL, got {str(path)!r:.200}")
+    return path
 
 
 def positive_gamma(value: Any) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learndock._validation import as_path
 from learndock.checker.environment import EnvironmentChecker
 from learndock.checker.requirements import RequirementsChecker
 from learndock.checker.result import CheckResult, Status
@@ -99,7 +99,8 @@ def check_learnware(
 
     least_isolation(isolation)
     environment = checked_environment(environment)
-    if not Path(path).exists():
+    path = as_path(path, "path")
+    if not path.exists():
         raise InvalidArgument(f"path: expected a zip or a folder, got {path}, which does not exist")
     if semantic is not None and not isinstance(semantic, SemanticSpecification):
         semantic = SemanticSpecification.from_dict(semantic)

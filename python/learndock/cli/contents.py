@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, Name, dock_to_read, existing_dock, output_file
-from learndock.cli.output import print_json, print_json_list, print_line, print_table
+from learndock.cli.output import cell, print_json, print_json_list, print_line, print_table
 from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["get", "ls", "rm"]
@@ -17,6 +19,8 @@ __all__ = ["get", "ls", "rm"]
 # A table's row must fit a terminal; --json has everything.
 _LONGEST_NAME = 60
 _SHOWN_OF_SHA256 = 12
+# Rows of one table: its columns are as wide as the longest entry, so that nothing is printed before all are read.
+_ROWS = 1000
 
 
 class Sort(StrEnum):
@@ -105,12 +109,19 @@ def ls(
         if as_json:
             print_json_list(entries)
         else:
-            print_table(_table(entries))
+            for page in _pages(entries):
+                print_table(_table(page))
 
 
-def _table(entries: Any) -> Any:
+def _pages(entries: Iterator[Any]) -> Iterator[Iterable[Any]]:
+    """So many entries at a time; one page without any, where there are none."""
+    yield islice(entries, _ROWS)
+    for first in entries:
+        yield chain([first], islice(entries, _ROWS - 1))
+
+
+def _table(entries: Iterable[Any]) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     table.add_column("id", no_wrap=True)
@@ -124,8 +135,7 @@ def _table(entries: Any) -> Any:
         semantic = entry.semantic or {}
         table.add_row(
             entry.id,
-            # Text, since a name in square brackets would be taken for a colour.
-            Text((entry.name or "")[:_LONGEST_NAME]),
+            cell((entry.name or "")[:_LONGEST_NAME]),
             ", ".join(semantic.get("Task", {}).get("Values", [])),
             entry.status.name,
             " x ".join(str(size) for size in entry.input_shape),

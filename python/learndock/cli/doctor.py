@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
-from learndock.cli.output import print_json, print_line, print_table, progress_bar
+from learndock.cli.output import cell, print_json, print_line, print_table, progress_bar
 from learndock.cli.reports import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ def _facts(report: VerifyReport) -> dict[str, Any]:
 
 def _print(report: VerifyReport) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     if report.problems:
         table = Table()
@@ -52,7 +51,7 @@ def _print(report: VerifyReport) -> None:
             table.add_column(name, no_wrap=True)
         table.add_column("what is wrong", overflow="fold")
         for problem in report.problems:
-            table.add_row(problem.part, Text(problem.subject), Text(problem.message))
+            table.add_row(problem.part, cell(problem.subject), cell(problem.message))
         print_table(table)
     for path in report.orphans or ():
         print_line(f"orphan: {path}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
-from learndock.cli.output import print_json_list, print_table
+from learndock.cli.output import cell, print_json_list, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,6 @@ def history(
 
 def _table(records: Iterable[AuditRecord]) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     for name in ("time", "actor", "action", "id", "status"):
@@ -49,10 +48,10 @@ def _table(records: Iterable[AuditRecord]) -> Any:
         identifier = "" if record.id is None else record.id + several
         table.add_row(
             record.time,
-            Text(record.actor),
+            cell(record.actor),
             record.action,
             identifier,
             record.status.name,
-            Text(record.message or ""),
+            cell(record.message or ""),
         )
     return table

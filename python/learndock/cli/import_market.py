@@ -17,7 +17,7 @@ from learndock.cli.arguments import (
     SecondsOption,
     within,
 )
-from learndock.cli.output import print_json, print_line, print_table, progress_bar
+from learndock.cli.output import cell, print_json, print_line, print_table, progress_bar
 from learndock.cli.reports import ANSWER_IS_NO
 
 if TYPE_CHECKING:
@@ -49,13 +49,11 @@ def import_market(
     It can be run again: what the dock has already is left out. Exit code 3: some were not added; the report says why.
     """
     from learndock.dock import Dock
-    from learndock.errors import InvalidArgument
     from learndock.market import ImportStatus
     from learndock.market import import_market as brought
+    from learndock.market.folder import MarketFolder
 
-    # Before the dock is made.
-    if not market.is_dir():
-        raise InvalidArgument(f"market: expected a folder, got {market}")
+    MarketFolder.find(market, market_id)  # before the dock is made
     with progress_bar() as move, Dock(dock) as shelf:
         report = brought(
             market,
@@ -82,12 +80,11 @@ def _print(report: MarketReport) -> None:
 
 def _table(report: MarketReport) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     for name in ("in the market", "in the dock", "status"):
         table.add_column(name, no_wrap=True)
     table.add_column("message", overflow="fold")
     for entry in report.entries:
-        table.add_row(Text(entry.old_id), entry.new_id or "", entry.status.value, Text(entry.message))
+        table.add_row(cell(entry.old_id), entry.new_id or "", entry.status.value, cell(entry.message))
     return table

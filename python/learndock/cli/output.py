@@ -14,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learndock.runtime.channel import printable
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rich.text import Text
+
 __all__ = [
+    "cell",
     "error_line",
     "message_line",
     "print_facts",
@@ -47,7 +52,14 @@ def print_json_list(values: Iterable[object]) -> None:
 
 def print_line(text: str) -> None:
     """Print a line of plain text."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_harmless(text) + "\n")
+
+
+def cell(text: str) -> Text:
+    """What a stranger has written, for a table: neither markup in square brackets nor codes of terminals count."""
+    from rich.text import Text
+
+    return Text(_harmless(text))
 
 
 def print_table(table: Any) -> None:
@@ -66,13 +78,13 @@ def print_facts(facts: Mapping[str, object]) -> None:
 def message_line(text: str) -> None:
     """Print a remark on stderr, where it disturbs no JSON."""
     sys.stdout.flush()  # on a terminal the two appear in the order in which they were printed
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(_harmless(text) + "\n")
 
 
 def error_line(error: BaseException) -> None:
     """Print an error as one line on stderr, though its message may have several."""
     lines = (line.strip() for line in str(error).splitlines())
-    sys.stderr.write(f"error: {'; '.join(line for line in lines if line)}\n")
+    sys.stderr.write(f"error: {_harmless('; '.join(line for line in lines if line))}\n")
 
 
 @contextmanager
@@ -108,8 +120,18 @@ def spinner(what: str) -> Iterator[None]:
         yield
 
 
+def _harmless(text: str) -> str:
+    return printable(text, longest=len(text))
+
+
 def _json(value: object) -> str:
-    return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    plain = _plain(value)
+    text = json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a name of a file that is no UTF-8, or a terminal that knows few letters
+        return json.dumps(plain, indent=2, allow_nan=False)
+    return text
 
 
 def _in_words(value: object) -> str:

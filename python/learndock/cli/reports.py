@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from learndock.cli.output import print_json, print_line, print_table
+from learndock.cli.output import cell, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from learndock.checker import CheckReport, CheckResult
@@ -51,13 +51,11 @@ def print_report(report: CheckReport | SubmitReport, *, facts: dict[str, Any], s
 
 def _table(checks: Sequence[CheckResult]) -> Any:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     table.add_column("check", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("message", overflow="fold")
     for check in checks:
-        # Text: a model's stderr may be in it, and markup in square brackets must stay what it is.
-        table.add_row(check.name, check.status.name, Text(check.message))
+        table.add_row(check.name, check.status.name, cell(check.message))
     return table

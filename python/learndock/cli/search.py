@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, Name, SearchedStatus, dock_to_read
-from learndock.cli.output import print_json, print_line, print_table
+from learndock.cli.output import cell, print_json, print_line, print_table
 from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["Rule", "search"]
@@ -88,7 +88,6 @@ def search(
 
 def _print_semantic(found: Any) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     if not found.hits:
         print_line("nothing found")
@@ -100,7 +99,7 @@ def _print_semantic(found: Any) -> None:
     table.add_column("score", justify="right")
     for hit in found.hits:
         shown = "" if hit.score is None else f"{hit.score:.0f}"
-        table.add_row(hit.id, Text((hit.entry.name or "")[:_LONGEST_NAME]), hit.entry.status.name, shown)
+        table.add_row(hit.id, cell((hit.entry.name or "")[:_LONGEST_NAME]), hit.entry.status.name, shown)
     print_table(table)
     what = "; none holds the words as they are, these hold something similar" if found.kind == "similar" else ""
     print_line(f"{len(found.hits)} of {found.total}{what}")

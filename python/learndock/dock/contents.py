@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from learndock._validation import as_path, positive_integer
+from learndock._validation import as_path
+from learndock._validation import limit as checked_limit
 from learndock.dock import audit, rows
 from learndock.dock.entry import Entries
 from learndock.dock.filters import Filter, StatusName
@@ -252,7 +253,7 @@ class DockContents(OpenedDock):
             For an unknown status or key, a name that is no text, or a limit below 1.
         """
         wanted = Filter.of(status=status, name=name, semantic=semantic)
-        most = None if limit is None else positive_integer(limit, "limit")
+        most = None if limit is None else checked_limit(limit, "limit")
         return Entries(listed(self._catalog, wanted, sort=checked_sort(sort), descending=bool(descending), limit=most))
 
     def count(
@@ -295,7 +296,7 @@ class DockContents(OpenedDock):
         number = None if id is None else learnware_number(checked_id(id))
         if id is not None and number is None:
             raise InvalidArgument(f"id: expected an id of a dock, got {id!r}")
-        most = None if limit is None else positive_integer(limit, "limit")
+        most = None if limit is None else checked_limit(limit, "limit")
         with self._catalog.reading() as connection:
             return audit.history(connection, number, most)
 

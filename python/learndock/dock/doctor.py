@@ -47,6 +47,23 @@ _TOLERANCE = 1e-12
 # Ids named in one message.
 _MOST_NAMED = 10
 _POINTS_AT_A_TIME = 1 << 16
+# What must not be, by what to say of it: each question's answers are ids.
+_CATALOG_FAULTS = {
+    "its status is none": "SELECT id FROM learnwares WHERE status NOT IN (0, 1)",
+    "its id could be given out again": (
+        "SELECT id FROM learnwares WHERE id >= coalesce((SELECT next_id FROM state), 0)"
+    ),
+    "it has a zip and no semantic part": (
+        "SELECT id FROM learnwares WHERE zip_sha256 IS NOT NULL AND id NOT IN (SELECT learnware_id FROM semantics)"
+    ),
+    "its semantic part is no JSON": "SELECT learnware_id FROM semantics WHERE NOT json_valid(semantic)",
+    "searches for texts do not know it": (
+        "SELECT learnware_id FROM semantics WHERE learnware_id NOT IN (SELECT rowid FROM texts)"
+    ),
+    "searches for texts find it, but there is no such semantic part": (
+        "SELECT rowid FROM texts WHERE rowid NOT IN (SELECT learnware_id FROM semantics)"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,10 @@ def _catalog_problems(catalog: Catalog) -> Iterator[Problem]:
                 yield Problem("catalog", "integrity", str(message))
         for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
             yield Problem("catalog", str(table), f"row {row} names a row of {parent} that is not there")
+        for message, query in _CATALOG_FAULTS.items():
+            ids = np.fromiter(connection.exec_driver_sql(query).scalars(), dtype=np.int64)
+            if ids.size:
+                yield Problem("catalog", _named(ids), message)
 
 
 def _read(catalog: Catalog) -> _State:
@@ -204,7 +225,7 @@ def _checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
     try:
         sums = json.loads(about)["sha256"]
         expected = {label: sums[label] for label in ARRAYS}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         yield f"segment.json can't be understood ({error})"
         return
     for label, wanted in expected.items():
@@ -250,10 +271,10 @@ def _pending_problems(catalog: Catalog, state: _State) -> Iterator[Problem]:
             continue
         try:
             segment = segment_of(waiting, dim=int(np.prod(space.input_shape)))
-        except ValueError as error:  # of lengths or of numbers
+            wrong = _wrong_self_inner(segment, np.arange(len(segment)), space.gamma)
+        except (ValueError, TypeError) as error:  # of lengths or of numbers, or no numbers at all
             yield Problem("specification", f"waiting in space {space_id}", f"can't be read ({error})")
             continue
-        wrong = _wrong_self_inner(segment, np.arange(len(segment)), space.gamma)
         yield from _about(wrong, "<P, P> is not that of the points")
 
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from learndock.errors import DockError
 
 _PREFIX = ".incoming-"
 _BLOCK = 1 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,11 @@ def incoming_copy(source: Path, zips: Path) -> Iterator[Incoming]:
     The copy is checked, not the original, which could change between the check and the copying. The folder is locked
     while its maker lives.
     """
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=zips))
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        folder, descriptor = _owned_folder(zips)
+    except OSError as error:
+        raise DockError(f"{zips}: nothing can be copied into the dock ({error.strerror or error})") from error
+    try:
         digest = hashlib.sha256()
         try:
             with source.open("rb") as original, new_file(folder / source.name) as copy:
@@ -66,22 +68,51 @@ def abandoned(zips: Path) -> list[Path]:
     """Copies whose maker was killed: nobody holds the lock of their folder."""
     found = []
     for folder in zips.glob(f"{_PREFIX}*"):
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:  # gone meanwhile
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        else:
-            found.append(folder)
-        finally:
-            os.close(descriptor)
+        with _taken(folder) as taken:
+            if taken:
+                found.append(folder)
     return found
 
 
 def remove_abandoned(zips: Path) -> None:
     """Delete copies whose maker was killed."""
-    for folder in abandoned(zips):
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in zips.glob(f"{_PREFIX}*"):
+        with _taken(folder) as taken:
+            if taken:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _owned_folder(zips: Path) -> tuple[Path, int]:
+    """A new folder, and the descriptor that holds its lock."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=zips))
+        # Until it is locked, whoever removes what is abandoned may take it.
+        with suppress(FileNotFoundError):
+            descriptor = os.open(folder, _FOLDER)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(descriptor), folder.stat()):
+                    return folder, descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+
+@contextmanager
+def _taken(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, unless its maker lives or it is gone."""
+    try:
+        descriptor = os.open(folder, _FOLDER)
+    except OSError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)

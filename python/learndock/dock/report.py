@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from learndock.dock.presentation import html_table
+
 if TYPE_CHECKING:
     from learndock.checker import CheckResult, Status
     from learndock.runtime import Isolation
@@ -33,6 +35,10 @@ class SubmitReport:
     id: str | None
     checks: tuple[CheckResult, ...]
     isolation: Isolation | None = None
+
+    def _repr_html_(self) -> str:
+        rows = [(check.name, check.status.name, check.message) for check in self.checks]
+        return html_table(f"{self.status.name}, id {self.id}", ("check", "status", "message"), rows)
 
     def __repr__(self) -> str:
         lines = [f"SubmitReport({self.status.name}, id {self.id!r})"]

@@ -138,7 +138,7 @@ def open_segment(folder: Path) -> Segment:
         raise
     except OSError as error:
         raise DockError(f"{folder}: the segment can't be opened ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DockError(f"{folder}: the segment is damaged ({error})") from None
     points = int(packed.offsets[-1]) if len(packed.offsets) else -1
     if not (len(segment.ids) == len(segment.self_inner) == len(packed) and len(packed.weights) == points):
@@ -163,4 +163,4 @@ def remove_segment(folder: Path) -> None:
 def orphans(specs: Path, named: Iterable[str]) -> list[Path]:
     """Folders that the catalog doesn't name. Where no writer is at work, they are what one left that died."""
     known = set(named)
-    return sorted(entry for entry in specs.iterdir() if entry.name not in known)
+    return sorted(entry for entry in specs.glob("*") if entry.name not in known)

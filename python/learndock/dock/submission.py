@@ -13,7 +13,7 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import incoming_copy
 from learndock.dock.report import SubmitReport
 from learndock.dock.zips import verified
-from learndock.errors import DockError, InvalidArgument, UnknownLearnware
+from learndock.errors import DamagedLearnware, DockError, InvalidArgument, LearndockError, UnknownLearnware
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -82,8 +82,12 @@ class Submissions:
     ) -> SubmitReport:
         """See `Dock.update`."""
         from learndock.checker import check_learnware
+        from learndock.environment.choice import checked_environment
+        from learndock.runtime.isolation import least_isolation
         from learndock.specification import SemanticSpecification
 
+        least_isolation(options["isolation"])
+        checked_environment(options["environment"])
         if source is not None:
             _require_file(source)
         if semantic is not None and not isinstance(semantic, SemanticSpecification):
@@ -99,11 +103,15 @@ class Submissions:
                 incoming = stack.enter_context(incoming_copy(source, self._layout.zips))
                 report = check_learnware(incoming.zip, old if semantic is None else semantic, **options)
             else:
-                with self._held(row) as zip:
-                    if semantic is not None and old is not None and _same_model(old, semantic):
-                        report = _described(zip, semantic, row.status, options["archive_limits"])
-                    else:
-                        report = check_learnware(zip, old if semantic is None else semantic, **options)
+                try:
+                    with self._held(row) as zip:
+                        if semantic is not None and old is not None and _same_model(old, semantic):
+                            report = _described(zip, semantic, row.status, options["archive_limits"])
+                        else:
+                            report = check_learnware(zip, old if semantic is None else semantic, **options)
+                except DamagedLearnware:
+                    self._writer.require_version(number, row.version)  # else another's update has replaced the zip
+                    raise
             sha256 = incoming.sha256 if incoming else row.zip_sha256
             if report.learnware is None:
                 return self._refused("update", number, sha256, report)
@@ -166,10 +174,13 @@ def _described(
     zip: Path, semantic: SemanticSpecification, status: int, archive_limits: ArchiveLimits | None
 ) -> CheckReport:
     """Check a new semantic part of a learnware whose model was checked before."""
-    from learndock.checker import CheckReport, SemanticChecker, Status
+    from learndock.checker import CheckReport, CheckResult, SemanticChecker, Status
     from learndock.learnware import Learnware
 
-    learnware = Learnware.open(zip, semantic=semantic, archive_limits=archive_limits)
+    try:
+        learnware = Learnware.open(zip, semantic=semantic, archive_limits=archive_limits)
+    except LearndockError as error:  # stricter limits than those that it was submitted under
+        return CheckReport(Status.INVALID, (CheckResult("archive", Status.INVALID, str(error)),))
     try:
         check = SemanticChecker().check(learnware)
     except BaseException:

@@ -192,6 +192,17 @@ class Writer:
                 self._discard_zip(number, row.zip_sha256)
             self._fold_when_due(space_id)
 
+    def require_version(self, number: int, version: int) -> None:
+        """Wait until nobody writes, and see that a learnware still has this version.
+
+        Raises
+        ------
+        UnknownLearnware, DockError
+            If it was deleted or updated.
+        """
+        with self._changing():
+            self._current(number, version)
+
     def _current(self, number: int, version: int) -> sa.Row[Any]:
         with self._catalog.reading() as connection:
             row = rows.rows_of(connection, [number]).get(number)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from learndock._durable import replaced_file
-from learndock.errors import DamagedLearnware, InvalidArgument
+from learndock.errors import DamagedLearnware, InvalidArgument, LearndockError
 
 __all__ = ["copy_verified", "sha256_of", "verified"]
 
@@ -37,9 +37,14 @@ def verified(path: Path, sha256: str, *, id: str) -> Iterator[Path]:
         before = _stamp(os.fstat(file.fileno()))
         found = hashlib.file_digest(file, "sha256").hexdigest()
     _require(found, sha256, path, id)
-    yield path
+    try:
+        yield path
+    except (LearndockError, OSError) as error:
+        if _stamp_of(path) == before:
+            raise
+        raise DamagedLearnware(f"id: {id!r}: {path} was changed or deleted while it was read") from error
     # Nothing of ours writes into a zip: an update brings another file and deletes this one.
-    if path.exists() and _stamp(path.stat()) != before:
+    if _stamp_of(path) not in (None, before):
         raise DamagedLearnware(f"id: {id!r}: {path} was changed while it was read")
 
 
@@ -79,6 +84,13 @@ def _copied(source: BinaryIO, target: BinaryIO) -> str:
 def _require(found: str, sha256: str, path: Path, id: str) -> None:
     if found != sha256:
         raise DamagedLearnware(f"id: {id!r}: {path}: expected the sha256 {sha256}, as it was submitted, got {found}")
+
+
+def _stamp_of(path: Path) -> tuple[int, int, int, int] | None:
+    try:
+        return _stamp(path.stat())
+    except FileNotFoundError:
+        return None
 
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:

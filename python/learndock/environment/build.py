@@ -28,6 +28,7 @@ _LOGGER = logging.getLogger("learndock")
 _SECONDS = 600.0
 # Beside the environment, not in it: a wheel can bring files of any name.
 _COMPLETE = "complete"
+_NUMPY = "lib/python3*/site-packages/numpy/__init__.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,10 @@ def build_environment(
     place = Path(default_cache() if cache is None else cache).absolute() / wanted.key
     environment = Environment(_prefix(place) / "bin" / "python", wanted.notes, wanted.key)
     try:
-        if not _is_complete(place):
+        if not _is_complete(place, wanted):
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with held(place.with_suffix(".lock"), seconds=seconds) as lock:
-                if not _is_complete(place):
+                if not _is_complete(place, wanted):
                     _make(place, wanted, program, time.monotonic() + seconds, lock)
     except OSError as error:
         raise EnvironmentBuildError(
@@ -129,9 +130,13 @@ def _prefix(place: Path) -> Path:
     return place / "env"
 
 
-def _is_complete(place: Path) -> bool:
-    # The interpreter that it stands on may have been removed since.
-    return (place / _COMPLETE).is_file() and (_prefix(place) / "bin" / "python").exists()
+def _is_complete(place: Path, wanted: Wanted) -> bool:
+    if not (place / _COMPLETE).is_file():
+        return False
+    # The interpreter that it stands on may have been removed since, or whoever clears caches was here.
+    prefix = _prefix(place)
+    own = wanted.conda is not None or (prefix / "pyvenv.cfg").is_file()
+    return own and (prefix / "bin" / "python").exists() and any(prefix.glob(_NUMPY))
 
 
 def _make(place: Path, wanted: Wanted, program: str | None, deadline: float, lock: int) -> None:
@@ -192,7 +197,7 @@ def _check(prefix: Path, before: dict[str, str]) -> None:
         raise EnvironmentBuildError(
             "no environment can be made: a distribution brings files in place of those of the interpreter"
         )
-    for needed in ("bin/python", "lib/python3*/site-packages/numpy/__init__.py"):
+    for needed in ("bin/python", _NUMPY):
         if not any(prefix.glob(needed)):
             raise EnvironmentBuildError(
                 f"no environment can be made: the installer ended well, but there is no {needed} in {prefix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from learndock.errors import EnvironmentBuildError
@@ -13,6 +14,7 @@ SERVED = "learnware"
 NEEDED = "numpy"
 """What hands arrays to the model needs it."""
 _SHOWN, _LONGEST_SHOWN = 10, 200
+_VERSION = re.compile(r"[A-Za-z0-9][\w.!+*-]*", re.ASCII)
 
 
 def distributions(requirements: Iterable[str], *, needed: bool = True) -> tuple[str, ...]:
@@ -80,6 +82,10 @@ def _distribution(line: str) -> set[str]:
         return set()
     if requirement.url is not None:
         raise EnvironmentBuildError("a direct URL")
+    for specifier in requirement.specifier:
+        # Of "===" packaging takes any text for a version, and installers could take it for a path.
+        if not _VERSION.fullmatch(specifier.version):
+            raise EnvironmentBuildError("no version")
     extras = ",".join(sorted(map(canonicalize_name, requirement.extras)))
     versions = ",".join(sorted(map(str, requirement.specifier)))
     return {f"{name}[{extras}]{versions}" if extras else f"{name}{versions}"}

@@ -160,7 +160,7 @@ def _conda_lines(environment: dict[str, Any]) -> Iterable[str]:
 def _conda_line(line: str) -> Iterable[str]:
     name = re.split(r"[^\w.-]", line)[0]
     if not _CONDA_ONLY.fullmatch(name):
-        exact = re.fullmatch(r"[\w.-]+==?([\w.]+)(=[^=]*)?", line)  # name=version=build
+        exact = re.fullmatch(r"[\w.-]+==?(\w+(?:\.\w+)*(?:\.\*)?)(=[^=]*)?", line)  # name=version=build
         rest = f"=={exact[1]}" if exact else line.removeprefix(name)
         yield _PYPI_NAMES.get(name, name) + rest
 

@@ -7,7 +7,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 
-from learndock._validation import as_array
+from learndock._validation import as_array, as_path
 from learndock.environment.choice import checked_environment
 from learndock.environment.requirements import read_requirements
 from learndock.errors import InvalidArgument, ModelError, SpecificationFileError
@@ -122,7 +122,7 @@ class Learnware:
         """
         least_isolation(isolation)
         environment = checked_environment(environment)
-        source = Path(path)
+        source = as_path(path, "path")
         if not source.exists():
             raise InvalidArgument(f"path: expected a zip or a folder, got {source}, which does not exist")
         with contextlib.ExitStack() as undo:

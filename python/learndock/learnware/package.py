@@ -105,7 +105,7 @@ def _checked_target(path: str | PathLike[str], overwrite: bool) -> Path:
     target = Path(path)
     if not target.parent.is_dir():
         raise InvalidArgument(f"path: the folder {target.parent} does not exist")
-    if target.is_dir() or (target.exists() and not overwrite):
+    if target.exists() and not (overwrite and target.is_file()):
         raise InvalidArgument(f"path: {target} exists already; overwrite=True replaces a file")
     return target
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from learndock.dock.presentation import frame, html_table
+from learndock.runtime.channel import printable
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ImportStatus", "MarketEntry", "MarketReport"]
+
+_COLUMNS = ("old_id", "new_id", "status", "message")
 
 
 class ImportStatus(StrEnum):
@@ -71,10 +80,31 @@ class MarketReport:
         """The dock's id by the market's id, of those that are in the dock now."""
         return {entry.old_id: entry.new_id for entry in self.entries if entry.new_id is not None}
 
-    def __repr__(self) -> str:
+    def to_frame(self) -> pd.DataFrame:
+        """The entries as a DataFrame: columns old_id, new_id, status and message.
+
+        Raises
+        ------
+        MissingDependency
+            If pandas is not installed.
+        """
+        return frame({name: [row[place] for row in self._rows()] for place, name in enumerate(_COLUMNS)})
+
+    def _repr_html_(self) -> str:
+        return html_table(self._summary(), _COLUMNS, self._rows())
+
+    def _rows(self) -> list[tuple[str | None, ...]]:
+        return [(entry.old_id, entry.new_id, entry.status.value, entry.message) for entry in self.entries]
+
+    def _summary(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        lines = [f"MarketReport({self.market_id!r}: {counts or 'no learnwares'})"]
+        return f"{self.market_id!r}: {counts or 'no learnwares'}"
+
+    def __repr__(self) -> str:
+        lines = [f"MarketReport({self._summary()})"]
         for entry in self.entries:
             place = f" -> {entry.new_id}" if entry.new_id else ""
-            lines.append(f"  {entry.old_id}{place}: {entry.status}" + (f": {entry.message}" if entry.message else ""))
+            lines.append(
+                f"  {printable(entry.old_id)}{place}: {entry.status}" + (f": {entry.message}" if entry.message else "")
+            )
         return "\n".join(lines)

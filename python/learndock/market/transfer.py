@@ -108,54 +108,43 @@ def import_market(
         dock.submit, limits=limits, archive_limits=archive_limits, isolation=isolation, environment=environment
     )
     market = MarketFolder.find(as_path(path, "path").expanduser(), market_id)
-    known = _ids_by_zip(dock)
     entries: list[MarketEntry] = []
     with MarketDatabase.opened(market.database) as database:
         ids = database.ids()
         for number, old_id in enumerate(ids):
             heard("import", number, len(ids))
-            entry = _imported(old_id, market, database, known, submit, most_bytes=archive_limits.total_bytes)
-            _log.info("market %s, learnware %s: %s", market.market_id, old_id, entry.status)
+            entry = _imported(old_id, market, database, dock, submit, most_bytes=archive_limits.total_bytes)
+            _log.info("market %s, learnware %r: %s", market.market_id, old_id, entry.status)
             entries.append(entry)
     heard("import", len(ids), len(ids))
     return MarketReport(market.market_id, tuple(entries))
-
-
-def _ids_by_zip(dock: Dock) -> dict[str, str]:
-    """The dock's learnwares by the sha256 of their zips; of several with the same, the first."""
-    known: dict[str, str] = {}
-    for entry in dock.list():
-        if entry.zip_sha256 is not None:
-            known.setdefault(entry.zip_sha256, entry.id)
-    return known
 
 
 def _imported(
     old_id: str,
     market: MarketFolder,
     database: MarketDatabase,
-    known: dict[str, str],
+    dock: Dock,
     submit: Callable[[Path, SemanticSpecification], SubmitReport],
     *,
     most_bytes: int,
 ) -> MarketEntry:
-    """Submit one learnware, and remember its zip among the known ones."""
+    """Submit one learnware, unless the dock has its zip."""
     try:
         row = database.row(old_id)
         zip_path = market.zip(old_id, row.zip_path)
         digest = _sha256(zip_path, most_bytes + _ZIP_OVERHEAD)
     except LearnwareError as error:
         return MarketEntry(old_id, None, ImportStatus.REFUSED, str(error)[:_LONGEST_MESSAGE])
-    if digest in known:
-        return MarketEntry(old_id, known[digest], ImportStatus.PRESENT, "the dock has the same zip")
+    present = dock.find_zip(digest)
+    if present:
+        return MarketEntry(old_id, present[0], ImportStatus.PRESENT, "the dock has the same zip")
     try:
         semantic = _semantic(row.semantic)
     except (SemanticError, SpecificationFileError) as error:
         return MarketEntry(old_id, None, ImportStatus.INVALID, str(error)[:_LONGEST_MESSAGE])
     # No learnware makes this raise: what does is the dock's fault, or an argument's, and ends the import.
     report = submit(zip_path, semantic)
-    if report.id is not None:
-        known[digest] = report.id
     status = ImportStatus(report.status.name.lower())
     return MarketEntry(old_id, report.id, status, _remarks(report)[:_LONGEST_MESSAGE])
 

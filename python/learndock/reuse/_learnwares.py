@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -57,9 +58,10 @@ def size_of(learnwares: Any) -> str:
 def html_table(title: str, learnwares: Any, weights: Any) -> str:
     """A title over a table of learnwares and weights, as notebooks show it."""
     names = [_name(learnware) for learnware in learnwares] if isinstance(learnwares, Sequence) else []
-    given = list(weights) if weights is not None and len(weights) == len(names) else [None] * len(names)
+    fitting = isinstance(weights, Sequence | np.ndarray) and len(weights) == len(names)
+    given = list(weights) if fitting else [None] * len(names)
     rows = "".join(
-        f"<tr><td>{i}</td><td>{escape(name)}</td><td>{'' if weight is None else f'{weight:.4g}'}</td></tr>"
+        f"<tr><td>{i}</td><td>{escape(name)}</td><td>{f'{weight:.4g}' if isinstance(weight, Real) else ''}</td></tr>"
         for i, (name, weight) in enumerate(zip(names, given, strict=True))
     )
     head = "<thead><tr><th></th><th>learnware</th><th>weight</th></tr></thead>"

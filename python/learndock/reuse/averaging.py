@@ -93,7 +93,7 @@ class AveragingReuser(Parameters):
         Raises
         ------
         InvalidArgument
-            For an unknown mode, no learnwares, or weights that do not fit.
+            For an unknown mode, no learnwares, weights that do not fit, or labels that are text in "vote_by_prob".
         """
         self._shares()
         if y is not None and self.mode != "mean":
@@ -183,7 +183,14 @@ class AveragingReuser(Parameters):
         """How many columns there are: as the learnwares say, else as many as the labels need."""
         semantics = [getattr(learnware, "semantic", None) for learnware in self.learnwares]
         said = [getattr(semantic, "output_dimension", None) for semantic in semantics]
-        return next((count for count in said if count is not None), 1 + int(known.max()) if known.size else 0)
+        count = next((count for count in said if count is not None), None)
+        if count is not None:
+            return int(count)
+        if known.dtype.kind not in "biuf":
+            raise InvalidArgument(
+                f'y: expected numbers of columns, as mode "vote_by_prob" has, got dtype {known.dtype}'
+            )
+        return 1 + int(known.max()) if known.size else 0
 
     def _outputs(self, X: Any, shares: npt.NDArray[np.float64]) -> dict[str, npt.NDArray[Any]]:
         """Predictions of the learnwares that have a weight, equally many."""

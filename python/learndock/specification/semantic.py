@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from learndock._durable import replaced_file
 from learndock._json import load_json
-from learndock._validation import positive_integer
+from learndock._validation import as_path, positive_integer
 from learndock.errors import InvalidArgument, SemanticError, SpecificationFileError
 from learndock.specification.semantic_vocabulary import KEY_TYPES, TASKS_OF_DATA
 
@@ -202,7 +203,7 @@ class SemanticSpecification:
         SemanticError
             It is JSON, but breaks a rule; the message lists every fault.
         """
-        return cls.from_json(_content(Path(path), positive_integer(max_bytes, "max_bytes")), name=str(path))
+        return cls.from_json(_content(as_path(path, "path"), positive_integer(max_bytes, "max_bytes")), name=str(path))
 
     @classmethod
     def from_json(cls, content: bytes, *, name: str = "the semantic specification") -> SemanticSpecification:
@@ -238,11 +239,17 @@ class SemanticSpecification:
         Parameters
         ----------
         path : path
-            Written anew, or over what is there.
+            Written anew, or over what is there: whole, or not at all.
+
+        Raises
+        ------
+        InvalidArgument
+            If it can't be written.
         """
-        file = Path(path)
+        file = as_path(path, "path")
         try:
-            file.write_text(json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            with replaced_file(file) as stream:
+                stream.write((json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             raise InvalidArgument(f"path: can't write {file}: {error.strerror}") from error
 
