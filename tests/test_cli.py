@@ -28,6 +28,7 @@ VERBS = (
     "info",
     "history",
     "doctor",
+    "optimize",
     "backup",
     "import-market",
 )

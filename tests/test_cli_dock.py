@@ -241,6 +241,15 @@ def test_doctor_names_what_is_wrong_and_ends_with_3(dock):
     assert not (dock.parent / "out.zip").exists()
 
 
+def test_optimize_removes_what_a_killed_writer_has_left(dock):
+    stray = dock / "zips" / "00000009.zip"
+    stray.write_bytes(b"stray")
+    assert json_of("optimize", dock) == {"path": str(dock), "learnwares": 2}
+    assert not stray.exists()
+    assert "optimized, 2 learnwares" in learndock("optimize", dock).stdout
+    assert "holds no dock" in error_of("optimize", dock.parent)
+
+
 def test_a_backup_is_a_dock_with_the_same_learnwares(tmp_path, dock):
     facts = json_of("backup", dock, tmp_path / "copy")
     assert facts == {"path": str(tmp_path / "copy"), "learnwares": 2}

@@ -15,6 +15,7 @@ from learndock.cli.doctor import doctor
 from learndock.cli.history import history
 from learndock.cli.import_market import import_market
 from learndock.cli.info import info
+from learndock.cli.optimize import optimize
 from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
 from learndock.cli.search import search
@@ -66,6 +67,23 @@ def _options(
     pass
 
 
-_VERBS = (demo, spec, pack, check, submit, update, search, get, rm, ls, info, history, doctor, backup, import_market)
+_VERBS = (
+    demo,
+    spec,
+    pack,
+    check,
+    submit,
+    update,
+    search,
+    get,
+    rm,
+    ls,
+    info,
+    history,
+    doctor,
+    optimize,
+    backup,
+    import_market,
+)
 for verb in _VERBS:
     app.command()(verb)

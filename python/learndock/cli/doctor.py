@@ -56,7 +56,7 @@ def _print(report: VerifyReport) -> None:
     for path in report.orphans or ():
         print_line(f"orphan: {path}")
     if report.orphans:
-        print_line("orphans do no harm; `Dock.optimize` deletes them")
+        print_line("orphans do no harm; `learndock optimize` deletes them")
     if report.orphans is None:
         print_line("another writer is at work: orphans were not looked for")
     looked = f"{report.learnwares:,} learnwares, {report.zips:,} zips, {report.segments:,} segments"
