@@ -21,6 +21,10 @@ if [ ! -e "$root/usr/bin/python3" ]; then
 fi
 version=$(basename "$(readlink -f "$root/usr/bin/python3")")  # such as python3.11
 tag=${version//[!0-9]/}
+if [ "python$("$host" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" != "$version" ]; then
+  echo "the target's Python is $version, so the build needs one of that version: set PYTHON, got $host" >&2
+  exit 1
+fi
 
 # Without the kernel's help (binfmt_misc) an ARM program can't be started by name, which the tests do with
 # sys.executable. This script has that name: pyvenv.cfg tells Python what it belongs to.
