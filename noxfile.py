@@ -87,7 +87,7 @@ def sanitize(session: nox.Session) -> None:
     if session.posargs:
         session.run("pytest", *session.posargs, env=environment)
         return
-    report = Path(session.create_tmp()) / "report.xml"
+    report = Path(session.virtualenv.location) / "report.xml"
     # A limit on address space leaves no room for the sanitizer's shadow of it.
     session.run("pytest", *SANITIZED, "-k", "not too_large_for_memory", f"--junit-xml={report}", env=environment)
     suites = ElementTree.parse(report).getroot().iter("testsuite")
@@ -101,7 +101,7 @@ def sanitize(session: nox.Session) -> None:
 def oldest(session: nox.Session) -> None:
     """Build and test with the oldest versions allowed, of what it is built with and of what it runs with."""
     session.install("uv")
-    folder = Path(session.create_tmp())
+    folder = Path(session.virtualenv.location)
     build_requires = folder / "build-requires.in"
     build_requires.write_text("\n".join(nox.project.load_toml("pyproject.toml")["build-system"]["requires"]))
     pins = {}
@@ -116,8 +116,7 @@ def oldest(session: nox.Session) -> None:
     session.run("pytest", "-W", "default::DeprecationWarning", *(session.posargs or ["-m", "not slow"]))
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def aarch64(session: nox.Session) -> None:
     """Cross-compile the core for 64-bit ARM and run the tests of its kernels under qemu; arguments go to pytest."""
-    session.install("pip>=25.3")
     session.run("bash", "scripts/aarch64.sh", *session.posargs, external=True)

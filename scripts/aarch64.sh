@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Cross-compiles the core for 64-bit ARM and runs the tests of its kernels under qemu's user emulation, with that
 # machine's Python from Debian and NumPy's own ARM wheels. Arguments go to pytest; without any, all of TESTS run.
-# Needs Debian's g++-aarch64-linux-gnu, qemu-user-static and mmdebstrap, and a pip; writes to build/aarch64.
+# Needs Debian's g++-aarch64-linux-gnu, qemu-user-static, mmdebstrap and file, and a Python of the version that is
+# Debian's own (3.11 on Debian 12); writes to build/aarch64.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$PWD/build/aarch64
 root=$work/root
 site=$work/site
-host=${PYTHON:-python3}
 TESTS="kernel_sums simplex_qp mixture top_k herding reduced_set search golden_search spec_files instruction_sets"
 
 mkdir -p "$work"
@@ -21,8 +21,8 @@ if [ ! -e "$root/usr/bin/python3" ]; then
 fi
 version=$(basename "$(readlink -f "$root/usr/bin/python3")")  # such as python3.11
 tag=${version//[!0-9]/}
-if [ "python$("$host" -c 'import sys; print("%d.%d" % sys.version_info[:2])')" != "$version" ]; then
-  echo "the target's Python is $version, so the build needs one of that version: set PYTHON, got $host" >&2
+if ! "$version" -c '' 2>/dev/null; then
+  echo "the target's Python is $version, and the build needs this machine's of that version: there is none" >&2
   exit 1
 fi
 
@@ -38,9 +38,12 @@ chmod +x "$work/venv/bin/python"
 python=$work/venv/bin/python
 ln -sfn "$site" "$work/venv/lib/$version/site-packages"
 
-# The host's Python runs the build and finds Eigen and pybind11; headers and names of modules are the target's.
+# This machine's Python runs the build and finds Eigen and pybind11; headers and names of modules are the target's.
 suffix=.cpython-$tag-aarch64-linux-gnu.so
 rm -rf "$work/wheel" "$site"
+"$version" -m venv "$work/host"
+host=$work/host/bin/python
+"$host" -m pip install -q --upgrade pip
 CXXFLAGS="-idirafter $root/usr/include" _PYTHON_HOST_PLATFORM=linux-aarch64 SETUPTOOLS_EXT_SUFFIX=$suffix \
   "$host" -m pip wheel -q --no-deps --wheel-dir "$work/wheel" . \
   -C cmake.define.CMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64-linux-gnu.cmake" \

@@ -134,7 +134,9 @@ def as_path(value: Any, name: str) -> Path:
 def positive_gamma(value: Any) -> float:
     """Gamma of exp(-gamma ||x - y||^2): a finite number above 0."""
     try:
-        gamma = float("nan") if isinstance(value, str | bytes | bool) else float(value)
+        # An array of one number is a number only to some versions of NumPy.
+        no_number = isinstance(value, str | bytes | bool) or getattr(value, "ndim", 0) > 0
+        gamma = float("nan") if no_number else float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"gamma: expected a positive number, got {value!r}") from None
     if not 0 < gamma <= _LARGEST_GAMMA:
