@@ -477,6 +477,16 @@ def test_a_folder_behind_links_is_found(tmp_path):
         np.testing.assert_array_equal(model.call("predict", ROWS), ROWS)
 
 
+def test_an_interpreter_is_found_by_a_roundabout_path(tmp_path, level):
+    folder = write_model(tmp_path / "model", "def predict(self, X): return X")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to(Path(sys.executable).parent)
+    up = "/.." * len((tmp_path / "elsewhere").parts[1:])
+    for python in (f"{tmp_path}/elsewhere{up}{sys.executable}", f"{tmp_path}/link/{Path(sys.executable).name}"):
+        with ModelProcess(folder, ModelDescription(), python=python) as model:
+            np.testing.assert_array_equal(model.call("predict", ROWS), ROWS)
+
+
 @pytest.mark.parametrize("request_", ["auto", "require", "landlock", "namespace"])
 def test_a_model_is_not_started_below_the_level_that_is_required(tmp_path, level, request_):
     least = {"auto": PROCESS, "namespace": NAMESPACE}.get(request_, LANDLOCK)

@@ -20,7 +20,7 @@ from learndock.runtime.channel import ChannelClosed, ProtocolError, printable, r
 from learndock.runtime.description import ModelInfo
 from learndock.runtime.isolation import Containment, Isolation, IsolationRequest, least_isolation
 from learndock.runtime.limits import ModelLimits
-from learndock.runtime.readable import readable_paths
+from learndock.runtime.readable import located, readable_paths
 from learndock.runtime.tree import Ending, ProcessTree
 from learndock.runtime.worker import packed
 
@@ -83,7 +83,7 @@ class ModelProcess:
         self._folder = Path(folder).absolute()
         self._description = description
         self._limits = limits or ModelLimits()
-        self._python = os.fspath(python)
+        self._python = located(python)
         self._least = least_isolation(isolation)
         self._containment: Containment | None = None
         self._lock = threading.RLock()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["library_folders", "readable_paths"]
+__all__ = ["library_folders", "located", "readable_paths"]
 
 _SYSTEM = (
     "/usr",
@@ -47,6 +47,15 @@ print(json.dumps({"modules": modules, "prefixes": [sys.base_prefix, sys.base_exe
 """
 
 
+def located(python: str | os.PathLike[str]) -> str:
+    """Path of an interpreter without ".." and links on the way, which lead nowhere where little else is to be seen.
+
+    A link at its end stays: by it a virtual environment is told from what it stands on.
+    """
+    path = Path(python)
+    return str(path.parent.resolve() / path.name)
+
+
 def readable_paths(python: str) -> list[str]:
     """Files and folders that a process of an interpreter needs.
 
@@ -55,7 +64,7 @@ def readable_paths(python: str) -> list[str]:
     Parameters
     ----------
     python : str
-        Path of the interpreter.
+        Path of the interpreter, as `located` has it.
     """
     given = Path(python)
     prefixes = [given.parent.parent, given.resolve().parent.parent]
@@ -63,7 +72,7 @@ def readable_paths(python: str) -> list[str]:
     if home is not None:
         prefixes += [home.parent, home.resolve().parent]
     found = [python, *(str(prefix / name) for prefix in prefixes if _is_prefix(prefix) for name in _OF_PREFIX)]
-    if python == sys.executable:
+    if python == located(sys.executable):
         found += _own_paths()
     # A library may lie anywhere; whoever sets this variable wants it found.
     found += library_folders()
