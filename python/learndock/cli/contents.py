@@ -11,13 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, Name, dock_to_read, existing_dock, output_file
-from learndock.cli.output import cell, print_json, print_json_list, print_line, print_table
+from learndock.cli.output import name_cell, print_json, print_json_list, print_line, print_table
 from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["get", "ls", "rm"]
 
 # A table's row must fit a terminal; --json has everything.
-_LONGEST_NAME = 60
 _SHOWN_OF_SHA256 = 12
 # Rows of one table: its columns are as wide as the longest entry, so that nothing is printed before all are read.
 _ROWS = 1000
@@ -135,7 +134,7 @@ def _table(entries: Iterable[Any]) -> Any:
         semantic = entry.semantic or {}
         table.add_row(
             entry.id,
-            cell((entry.name or "")[:_LONGEST_NAME]),
+            name_cell(entry.name),
             ", ".join(semantic.get("Task", {}).get("Values", [])),
             entry.status.name,
             " x ".join(str(size) for size in entry.input_shape),

@@ -25,6 +25,7 @@ __all__ = [
     "cell",
     "error_line",
     "message_line",
+    "name_cell",
     "print_facts",
     "print_json",
     "print_json_list",
@@ -33,6 +34,8 @@ __all__ = [
     "progress_bar",
     "spinner",
 ]
+
+_LONGEST_NAME = 60
 
 
 def print_json(value: object) -> None:
@@ -60,6 +63,11 @@ def cell(text: str) -> Text:
     from rich.text import Text
 
     return Text(_harmless(text))
+
+
+def name_cell(name: str | None) -> Text:
+    """A learnware's name for a table, whose row must fit a terminal; --json has all of it."""
+    return cell((name or "")[:_LONGEST_NAME])
 
 
 def print_table(table: Any) -> None:

@@ -9,12 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from learndock.cli.arguments import AsJson, DockFolder, Name, SearchedStatus, dock_to_read
-from learndock.cli.output import cell, print_json, print_line, print_table
+from learndock.cli.output import name_cell, print_json, print_line, print_table
 from learndock.cli.wanted import DataOption, LibraryOption, LicenseOption, ScenarioOption, TaskOption, wanted
 
 __all__ = ["Rule", "search"]
-
-_LONGEST_NAME = 60
 
 
 class Rule(StrEnum):
@@ -99,7 +97,7 @@ def _print_semantic(found: Any) -> None:
     table.add_column("score", justify="right")
     for hit in found.hits:
         shown = "" if hit.score is None else f"{hit.score:.0f}"
-        table.add_row(hit.id, cell((hit.entry.name or "")[:_LONGEST_NAME]), hit.entry.status.name, shown)
+        table.add_row(hit.id, name_cell(hit.entry.name), hit.entry.status.name, shown)
     print_table(table)
     what = "; none holds the words as they are, these hold something similar" if found.kind == "similar" else ""
     print_line(f"{len(found.hits)} of {found.total}{what}")

@@ -17,13 +17,15 @@ class ModelLimits:
     Attributes
     ----------
     seconds : float
-        Wall time of the start, and of each call.
+        Wall time of the start, and of each call. A call may use as much processor time as all processors have in it;
+        what goes on between calls uses that up.
     memory_bytes : int
-        Private memory of each process (its own allocations fail beyond), and of all of them together.
+        Private memory of each process (its own allocations fail beyond), and of all of them together, with files of
+        memory that they hold.
     file_bytes : int
-        Size of each file written, and of the model's temporary folder as a whole.
+        Size of each file written, of the model's temporary folder as a whole, and of all files without a name.
     processes : int
-        Processes alive at once. Threads do not count: their stacks count as memory.
+        Processes alive at once. Threads count only where there are thousands; their stacks count as memory.
     output_bytes : int
         Size of one prediction.
     """
