@@ -18,6 +18,10 @@ constexpr double unit_roundoff = 1.0 / (1 << 24);
 /// right to 3e-7 (measured). A group costs two operations a stored number, as much as two rows.
 constexpr double group_radius = 4.0;
 
+/// Rows whose weight is under 2^-30 of the largest in their group are bounded by the weight itself: the bound on a
+/// kernel value grows with the logarithm of the weight, which rides in the exponent.
+constexpr double lightest_log = -30;
+
 /// Points a chunk of work covers: enough to make the shared tiles at its ends cheap, few enough to balance threads.
 constexpr Index most_chunk_points = 4096;
 constexpr Index fewest_chunk_points = 256;
@@ -127,7 +131,8 @@ PreparedQuery::PreparedQuery(const Embedding& query, double gamma)
       exponent_scale_(static_cast<float>(gamma * log2_e)),
       error_slope_(static_cast<float>(unit_roundoff * 3 * static_cast<double>(query.dim + 4) * gamma)) {
   std::vector<Group> pending(2);
-  for (Index row = 0; row < query.count; ++row) pending[query.weights[row] < 0].rows.push_back(row);
+  for (Index row = 0; row < query.count; ++row)
+    if (query.weights[row] != 0) pending[query.weights[row] < 0].rows.push_back(row);
   while (!pending.empty()) {
     Group group = std::move(pending.back());
     pending.pop_back();
@@ -154,28 +159,45 @@ PreparedQuery::PreparedQuery(const Embedding& query, double gamma)
 }
 
 void PreparedQuery::add_group(const Embedding& query, const Group& group, double gamma) {
-  for (Index row : group.rows) {
+  const auto magnitude = [&](Index row) { return std::abs(query.weights[row]); };
+  double largest = 0;
+  for (Index row : group.rows) largest = std::max(largest, magnitude(row));
+  const float scale = std::max(static_cast<float>(largest), std::numeric_limits<float>::min());
+  const Index count = static_cast<Index>(group.rows.size());
+  const Index first = static_cast<Index>(rows_.size());
+  rows_.resize(first + count * dim_);
+  // exp2 ends at 2^-126, the sum times the scale at 2^-149.
+  double floor = std::ldexp(static_cast<double>(scale), -124) * static_cast<double>(count) + std::ldexp(1.0, -148);
+  double largest_log = 0;
+  for (Index i = 0; i < count; ++i) {
+    const Index row = group.rows[i];
     const double* x = query.points + row * dim_;
+    const Index block = i / query_block_rows * query_block_rows;
+    const Index rows_of_block = std::min<Index>(query_block_rows, count - block);
+    float* to = rows_.data() + first + block * dim_ + i % query_block_rows;
     double norm = 0;
     for (Index k = 0; k < dim_; ++k) {
       const double shifted = x[k] - group.centre[k];
       norm += shifted * shifted;
-      rows_.push_back(static_cast<float>(2 * gamma * log2_e * shifted));
+      to[k * rows_of_block] = static_cast<float>(2 * gamma * log2_e * shifted);
     }
-    row_terms_.push_back(static_cast<float>(-gamma * log2_e * norm));
-    row_weights_.push_back(static_cast<float>(std::abs(query.weights[row])));
+    const double log_weight = std::log2(magnitude(row) / static_cast<double>(scale));
+    row_terms_.push_back(static_cast<float>(log_weight - gamma * log2_e * norm));
+    const double log_error = unit_roundoff * static_cast<double>(dim_ + 2) * std::abs(log_weight) / log2_e;
+    if (log_weight >= lightest_log)
+      largest_log = std::max(largest_log, log_error);
+    else
+      floor += magnitude(row) * log_error;
   }
   for (double c : group.centre) centres_.push_back(static_cast<float>(c));
   signs_.push_back(query.weights[group.rows.front()] < 0 ? -1.0f : 1.0f);
-  const double fixed = 3 * static_cast<double>(dim_ + 4) * group.radius + static_cast<double>(group.rows.size()) + 8;
-  error_terms_.push_back(static_cast<float>(unit_roundoff * fixed));
-  // exp2 ends at 2^-126, products and weights at 2^-149.
-  double floor = 0;
-  for (Index row : group.rows) floor += std::ldexp(std::abs(query.weights[row]), -125) + std::ldexp(1.0, -148);
+  scales_.push_back(scale);
+  const double fixed = 3 * static_cast<double>(dim_ + 4) * group.radius + static_cast<double>(count) + 16;
+  error_terms_.push_back(static_cast<float>(unit_roundoff * fixed + largest_log));
   // A gamma for which float32 can't hold squares near 1 / gamma: the bound says that nothing is known.
   const bool in_range = exponent_scale_ >= 1e-30f && exponent_scale_ <= 1e30f;
   error_floors_.push_back(in_range ? static_cast<float>(floor) : std::numeric_limits<float>::infinity());
-  group_begin_.push_back(group_begin_.back() + static_cast<Index>(group.rows.size()));
+  group_begin_.push_back(group_begin_.back() + count);
 }
 
 void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const {
@@ -189,7 +211,7 @@ void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted,
   rows.error_floors = error_floors_.data();
   rows.rows = rows_.data();
   rows.row_terms = row_terms_.data();
-  rows.row_weights = row_weights_.data();
+  rows.scales = scales_.data();
   rows.exponent_scale = exponent_scale_;
   rows.error_slope = error_slope_;
   active_kernels().embed_float(rows, tiles, tiles_count, shifted, values, errors);
@@ -200,7 +222,7 @@ void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbed
   Index query_rows = 0;
   for (const PreparedQuery& query : queries) query_rows += query.row_count();
   for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, Scratch& own) {
-    own.shifted.resize(batch.dim * tile_lanes);
+    own.shifted.resize(batch.dim * embed_scratch_lanes);
     own.values_float.resize(range.points());
     own.errors.resize(range.points());
     for (std::size_t q = 0; q < queries.size(); ++q) {

@@ -8,8 +8,15 @@
 
 namespace learndock {
 
+/// Rows of a query that the float32 kernel works on together.
+inline constexpr int query_block_rows = 6;
+
+/// Floats of scratch memory that embed_float needs a coordinate.
+inline constexpr Index embed_scratch_lanes = 32;
+
 /// The rows of a query for the float32 kernel, cut into groups. Each group has one sign of the weights and a centre
-/// of its own, so that norms stay small: exp(-gamma ||x - y||^2) = 2^(row_term + lane_term + <row, y - centre>).
+/// of its own, so that norms stay small: |a| exp(-gamma ||x - y||^2) = scale 2^(row_term + lane_term + <row, y -
+/// centre>). Rows of a group lie in blocks of query_block_rows, [block][dim][rows]; the last one holds what is left.
 struct QueryRows {
   Index dim = 0;
   Index group_count = 0;
@@ -18,9 +25,9 @@ struct QueryRows {
   const float* signs = nullptr;         ///< [group_count] +1 or -1
   const float* error_terms = nullptr;   ///< [group_count] relative error of a kernel value, apart from the lane's part
   const float* error_floors = nullptr;  ///< [group_count] absolute error of the group's sum, where values underflow
-  const float* rows = nullptr;          ///< [rows, dim] 2 gamma log2(e) (x - centre)
-  const float* row_terms = nullptr;     ///< [rows] -gamma log2(e) ||x - centre||^2
-  const float* row_weights = nullptr;   ///< [rows] |weight|
+  const float* scales = nullptr;        ///< [group_count] largest |weight| of each group
+  const float* rows = nullptr;          ///< 2 gamma log2(e) (x - centre), in blocks
+  const float* row_terms = nullptr;     ///< [rows] log2(|weight| / scale) - gamma log2(e) ||x - centre||^2
   float exponent_scale = 0;             ///< gamma log2(e)
   float error_slope = 0;                ///< relative error per unit of ||y - centre||^2
 };
@@ -29,7 +36,7 @@ struct CpuKernels {
   const char* name;
 
   /// values[p] = sum_i a_i k(x_i, y_p) over the rows of the query, for all points p of the tiles, in float32, and
-  /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of dim * tile_lanes.
+  /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of dim * embed_scratch_lanes.
   void (*embed_float)(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
                       float* errors);
 

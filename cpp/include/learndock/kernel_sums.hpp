@@ -12,12 +12,13 @@
 // translation invariant) and bounds its error, to first order in u = 2^-24 and with gamma-scaled squares X, Y of the
 // two norms about the centre, by a relative
 //
-//   u [ 3 (dim + 4) (X + Y) + count + 8 ]
+//   u [ 3 (dim + 4) (X + Y) + (dim + 2) W + count + 16 ]
 //
 // a kernel value: dim + 1 roundings in the exponent's chain and in each norm, each at most the sum of the terms'
-// magnitudes 2 (X + Y), two for the shift, the rest for exp2 and the sum over `count` rows; and by 2^-125 a row where
-// values underflow. The bound is for the worst case: measured errors are some fifty times smaller. A query whose rows
-// lie far apart is cut into groups with X <= 4 each. Callers recompute in float64 what the bound cannot separate.
+// magnitudes 2 (X + Y) + W, with W = |log(weight / largest weight)|, which rides in the exponent; two for the shift,
+// the rest for exp2 and the sum over `count` rows; and by 2^-124 of the largest weight a row where values underflow.
+// The bound is for the worst case: measured errors are some fifty times smaller. A query whose rows lie far apart is
+// cut into groups with X <= 4 each. Callers recompute in float64 what the bound cannot separate.
 #pragma once
 
 #include <vector>
@@ -36,7 +37,7 @@ class PreparedQuery {
   Index group_count() const { return static_cast<Index>(signs_.size()); }
   Index row_count() const { return group_begin_.back(); }
 
-  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * tile_lanes.
+  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * embed_scratch_lanes.
   void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
 
  private:
@@ -47,7 +48,7 @@ class PreparedQuery {
   float exponent_scale_;
   float error_slope_;
   std::vector<Index> group_begin_{0};
-  std::vector<float> centres_, signs_, error_terms_, error_floors_, rows_, row_terms_, row_weights_;
+  std::vector<float> centres_, signs_, error_terms_, error_floors_, scales_, rows_, row_terms_;
 };
 
 /// float32: products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].

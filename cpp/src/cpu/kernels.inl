@@ -5,6 +5,10 @@
 // copy that the linker keeps for the whole program.
 #include "learndock/cpu_kernels.hpp"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace learndock {
 namespace {
 
