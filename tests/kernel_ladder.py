@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 import reference
-from learndock import kernels
+from learndock import _core, kernels
 
 # Off and on the widths of vectors (2, 4, 8, 16 numbers), of tiles (16 points) and of the rows worked on together.
 DIMS = (1, 3, 7, 8, 15, 16, 17, 31, 33, 97, 256)
@@ -42,6 +44,45 @@ def assert_mmd2_float32(p, q, gamma, got):
     unit = FLOAT32_UNIT * (3 * (dim + 4) * (16 + 2 * (16 + 24)) + (dim + 2) * 21 + len(p[0]) + 16)
     allowed = 2 * unit * reference.magnitude(*p, *stored, gamma) + 1e-12 * np.abs(p[1]).sum() ** 2
     assert abs(got - expected) <= allowed, f"d {dim}: {got} for {expected}, allowed {allowed}"
+
+
+# Passes over stored embeddings that know a bound on their error.
+BOUNDED = {
+    "float32": (_core.PreparedQuery, _core.inner_products_float),
+    "integers": (_core.CoarseQuery, _core.inner_products_coarse),
+}
+
+
+def bounded_product(which, p, q, gamma):
+    """The product of a query with one stored embedding by a pass, its error bound, and the exact value."""
+    query, inner_products = BOUNDED[which]
+    packed = kernels.pack([q[0]], [q[1]])
+    products, errors = inner_products([query(*p, gamma)], packed.tiles, packed.weights, packed.offsets, 1)
+    return products[0, 0], errors[0, 0], reference.inner(*p, *packed.embedding(0), gamma)
+
+
+def assert_bound_holds(which, p, q, gamma):
+    """|value - exact| <= error, beyond what float64 itself rounds in the reference, and its underflow."""
+    value, error, exact = bounded_product(which, p, q, gamma)
+    assert np.isfinite(value)
+    assert error >= 0
+    stored = np.float32(q[0]), np.float32(q[1])
+    own = reference.rounding(p[0].shape[1], len(p[0]), len(q[0])) * reference.magnitude(*p, *stored, gamma)
+    own += 2 * np.finfo(np.float64).tiny * np.abs(p[1]).sum() * np.abs(q[1]).sum()
+    assert abs(value - exact) <= error + own, f"{which}: off by {abs(value - exact)}, bound {error}"
+
+
+def climb_bounds() -> None:
+    """Every pass with a bound, at all shapes; its bound holds, and is of use: within a hundredth of the terms."""
+    rng = np.random.default_rng(1)
+    for which, dim, size in itertools.product(BOUNDED, DIMS, SIZES):
+        if which == "integers" and not _core.CoarseQuery(np.zeros((1, dim)), np.ones(1), 1.0).possible:
+            continue
+        gamma = 1 / dim
+        p, q = random_embedding(rng, size, dim), random_embedding(rng, 37, dim)
+        assert_bound_holds(which, p, q, gamma)
+        _, error, _ = bounded_product(which, p, q, gamma)
+        assert error <= 0.01 * reference.magnitude(*p, *q, gamma), (which, dim, size, error)
 
 
 def climb() -> None:

@@ -21,6 +21,7 @@ FLAGS = {
     "baseline": set(),
     "avx2": {"avx2", "fma"},
     "avx512": {"avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw"},
+    "avx512vnni": {"avx2", "fma", "avx512f", "avx512vl", "avx512dq", "avx512bw", "avx512_vnni"},
 }
 
 
@@ -49,6 +50,7 @@ import kernel_ladder
 from learndock import kernels
 from learndock.config import config
 kernel_ladder.climb()
+kernel_ladder.climb_bounds()
 print(kernels.instruction_sets()["active"], config()["instruction_set"])
 """
     done = run_forced(instruction_set, code)

@@ -326,30 +326,19 @@ def test_gammas_beyond_the_range_of_float32(gamma, precision):
     assert got[0].tolist() == pytest.approx([0.0, 0.0 if gamma < 1 else 2.0], abs=1e-6)
 
 
-def bound_of(p, q, gamma):
-    """The float32 product of a query with one stored embedding, its error bound, and the exact value."""
-    packed = kernels.pack([q[0]], [q[1]])
-    prepared = _core.PreparedQuery(*p, gamma)
-    products, errors = _core.inner_products_float([prepared], packed.tiles, packed.weights, packed.offsets, 1)
-    return products[0, 0], errors[0, 0], reference.inner(*p, *packed.embedding(0), gamma)
-
-
-def assert_bound_holds(p, q, gamma):
-    value, error, exact = bound_of(p, q, gamma)
-    assert np.isfinite(value)
-    assert error >= 0
-    # The reference is float64 itself: its own rounding is not the bound's business, nor is its underflow.
-    stored = np.float32(q[0]), np.float32(q[1])
-    own = reference.rounding(p[0].shape[1], len(p[0]), len(q[0])) * reference.magnitude(*p, *stored, gamma)
-    own += 2 * np.finfo(np.float64).tiny * np.abs(p[1]).sum() * np.abs(q[1]).sum()
-    assert abs(value - exact) <= error + own, f"off by {abs(value - exact)}, bound {error}"
+@pytest.fixture(scope="module", params=list(kernel_ladder.BOUNDED))
+def bounded(request):
+    """A pass over stored embeddings that knows a bound on its error."""
+    if request.param == "integers" and not _core.CoarseQuery(np.zeros((1, 1)), np.ones(1), 1.0).possible:
+        pytest.skip("this instruction set has no products of pairs of integers")
+    return request.param
 
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 3, 8, 17, 33]))
 
 
 @given(shapes, st.integers(0, 2**32), st.floats(-6, 3), st.floats(-4, 2), st.floats(-4, 1.3), st.floats(-3, 6))
-def test_float32_bound_holds(shape, seed, log_gamma, log_spread, log_distance, log_offset):
+def test_bound_holds(bounded, shape, seed, log_gamma, log_spread, log_distance, log_offset):
     """Rows of any spread, some together and some far, stored points at any distance of them, any offset."""
     size, other, dim = shape
     rng = np.random.default_rng(seed)
@@ -360,7 +349,7 @@ def test_float32_bound_holds(shape, seed, log_gamma, log_spread, log_distance, l
     z = offset + length * 10.0**log_spread * scales * rng.normal(size=(size, dim))
     steps = 10.0 ** rng.uniform(-4, log_distance, size=(other, 1))
     y = z[rng.integers(size, size=other)] + length * steps * rng.normal(size=(other, dim))
-    assert_bound_holds((z, rng.normal(size=size)), (y, rng.normal(size=other)), gamma)
+    kernel_ladder.assert_bound_holds(bounded, (z, rng.normal(size=size)), (y, rng.normal(size=other)), gamma)
 
 
 coordinates = st.floats(-(2.0**100), 2.0**100, width=32)  # up to 1e30: 0, denormals, all between
@@ -372,37 +361,39 @@ weights32 = st.floats(-1e3, 1e3, width=32)
     st.lists(st.tuples(coordinates, coordinates, weights32), min_size=1, max_size=5),
     st.floats(1e-6, 1e3),
 )
-def test_float32_bound_holds_for_any_numbers(rows, others, gamma):
+def test_bound_holds_for_any_numbers(bounded, rows, others, gamma):
     rows, others = np.array(rows, dtype=np.float64), np.array(others, dtype=np.float64)
-    assert_bound_holds((rows[:, :2].copy(), rows[:, 2].copy()), (others[:, :2], others[:, 2]), gamma)
+    kernel_ladder.assert_bound_holds(
+        bounded, (rows[:, :2].copy(), rows[:, 2].copy()), (others[:, :2], others[:, 2]), gamma
+    )
 
 
 @pytest.mark.parametrize("weight", [1.0, 1e30])
 @pytest.mark.parametrize("exponent", [86.0, 87.3, 87.5, 88.0, 100.0, 1e4])
-def test_float32_bound_holds_where_kernel_values_underflow(exponent, weight):
+def test_bound_holds_where_kernel_values_underflow(bounded, exponent, weight):
     """exp(-88) is below float32's smallest normal number: what is returned in its place is an error like any other."""
     p = (np.zeros((1, 1)), np.array([1.0]))
     q = (np.full((1, 1), np.sqrt(exponent)), np.array([weight]))
-    assert_bound_holds(p, q, 1.0)
+    kernel_ladder.assert_bound_holds(bounded, p, q, 1.0)
 
 
 @pytest.mark.parametrize("gamma", [1e-45, 1e-42, 1e-38, 1e-30, 1e30, 1e38, 3e38, 1e41, 1e45])
-def test_float32_bound_holds_for_gammas_outside_float32(gamma):
+def test_bound_holds_for_gammas_outside_float32(bounded, gamma):
     """With points of matching size: where gamma is no normal float32, neither infinity nor lost digits are silent."""
     rng = np.random.default_rng(10)
     length = 1 / np.sqrt(gamma)
     z, a = random_embedding(rng, 9, 3, spread=length)
     y, b = random_embedding(rng, 9, 3, spread=length)
-    assert_bound_holds((z, a), (y, b), gamma)
+    kernel_ladder.assert_bound_holds(bounded, (z, a), (y, b), gamma)
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e-37, 1e-40, 1e-44, 1e-50, 1e-200])
-def test_float32_bound_holds_for_tiny_weights(scale):
+def test_bound_holds_for_tiny_weights(bounded, scale):
     """Weights that are denormal in float32, or 0, or whose product with a kernel value is."""
     rng = np.random.default_rng(7)
     z, a = random_embedding(rng, 9, 3, spread=3)
     y, b = random_embedding(rng, 9, 3, spread=3)
-    assert_bound_holds((z, scale * a), (y, b), 1.0)
+    kernel_ladder.assert_bound_holds(bounded, (z, scale * a), (y, b), 1.0)
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -412,7 +403,7 @@ def test_float32_bound_is_no_more_than_the_header_states(dim):
     p, q = random_embedding(rng, 100, dim, signed=False), random_embedding(rng, 100, dim, signed=False)
     gamma, centre = 1 / dim, p[0].mean(axis=0)
     X, Y = (gamma * ((rows - centre) ** 2).sum(axis=1).max() for rows in (p[0], np.float32(q[0])))
-    value, error, _ = bound_of(p, q, gamma)
+    value, error, _ = kernel_ladder.bounded_product("float32", p, q, gamma)
     assert X < 16
     W = np.log(p[1].max() / p[1][p[1] > p[1].max() / 2**30].min())
     unit = kernel_ladder.FLOAT32_UNIT

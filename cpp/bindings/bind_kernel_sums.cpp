@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "arrays.hpp"
+#include "learndock/coarse_sums.hpp"
 #include "learndock/kernel_sums.hpp"
 
 namespace learndock::bindings {
@@ -48,24 +49,48 @@ void require_dim(Index got, Index expected) { require_size(got, expected, "queri
 
 bool holds_float(const py::array& tiles) { return tiles.dtype().equal(py::dtype::of<float>()); }
 
-py::tuple inner_products_float(const std::vector<const PreparedQuery*>& queries, const py::array& tiles,
-                               const py::array& weights, const py::array& offsets, int threads) {
+/// For queries that know a bound on their error: PreparedQuery and CoarseQuery.
+template <class Query>
+py::tuple bounded_products(const std::vector<const Query*>& queries, const py::array& tiles, const py::array& weights,
+                           const py::array& offsets, int threads) {
   const PackedArrays<float> batch(tiles, weights, offsets);
   const auto view = batch.view();
-  std::vector<PreparedQuery> prepared;
-  for (const PreparedQuery* query : queries) {
-    require_dim(query->dim(), view.dim);
-    prepared.push_back(*query);
-  }
+  for (const Query* query : queries) require_dim(query->dim(), view.dim);
   const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(queries.size()), view.count};
   Array<double> products(shape), errors(shape);
   double* to_products = products.mutable_data();
   double* to_errors = errors.mutable_data();
   {
-    // The arrays are held above; nothing below touches a Python object.
+    // The arrays and the queries are held by the caller; nothing below touches a Python object.
     const py::gil_scoped_release released;
     ThreadTeam team(execution(threads));
-    inner_products(prepared, view, team, to_products, to_errors);
+    inner_products(queries, view, team, to_products, to_errors);
+  }
+  return py::make_tuple(products, errors);
+}
+
+void require_chosen(const Array<Index>& chosen, Index count) {
+  for (Index i = 0; i < chosen.shape(0); ++i)
+    if (chosen.data()[i] < 0 || chosen.data()[i] >= count) throw py::value_error("chosen: outside the batch");
+}
+
+py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& tiles, const py::array& weights,
+                                  const py::array& offsets, const py::array& chosen_argument, int threads) {
+  const PackedArrays<float> batch(tiles, weights, offsets);
+  const auto view = batch.view();
+  require_dim(query.dim(), view.dim);
+  const auto chosen = require<Index>(chosen_argument, "chosen", 1);
+  require_chosen(chosen, view.count);
+  const Index* indices = chosen.data();
+  const Index count = chosen.shape(0);
+  Array<double> products(count), errors(count);
+  double* to_products = products.mutable_data();
+  double* to_errors = errors.mutable_data();
+  {
+    // As above: plain memory only.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    chosen_inner_products(query, view, indices, count, team, to_products, to_errors);
   }
   return py::make_tuple(products, errors);
 }
@@ -96,8 +121,7 @@ Array<double> chosen_products(const EmbeddingArrays& query, const PackedArrays<T
   const auto view = batch.view();
   const Embedding embedding = query.view();
   require_dim(embedding.dim, view.dim);
-  for (Index i = 0; i < chosen.shape(0); ++i)
-    if (chosen.data()[i] < 0 || chosen.data()[i] >= view.count) throw py::value_error("chosen: outside the batch");
+  require_chosen(chosen, view.count);
   Array<double> products(chosen.shape(0));
   const Index* indices = chosen.data();
   const Index count = chosen.shape(0);
@@ -135,8 +159,20 @@ void bind_kernel_sums(py::module_& module) {
            py::arg("points"), py::arg("weights"), py::arg("gamma"))
       .def_property_readonly("group_count", &PreparedQuery::group_count);
 
-  module.def("inner_products_float", &inner_products_float, py::arg("queries"), py::arg("tiles"), py::arg("weights"),
-             py::arg("offsets"), py::arg("threads"));
+  py::class_<CoarseQuery>(module, "CoarseQuery")
+      .def(py::init([](const py::array& points, const py::array& weights, double gamma) {
+             return CoarseQuery(EmbeddingArrays(points, weights).view(), gamma);
+           }),
+           py::arg("points"), py::arg("weights"), py::arg("gamma"))
+      .def_property_readonly("possible", &CoarseQuery::possible)
+      .def_property_readonly("pays", &CoarseQuery::pays);
+
+  module.def("inner_products_float", &bounded_products<PreparedQuery>, py::arg("queries"), py::arg("tiles"),
+             py::arg("weights"), py::arg("offsets"), py::arg("threads"));
+  module.def("inner_products_coarse", &bounded_products<CoarseQuery>, py::arg("queries"), py::arg("tiles"),
+             py::arg("weights"), py::arg("offsets"), py::arg("threads"));
+  module.def("chosen_inner_products_float", &chosen_bounded_products, py::arg("query"), py::arg("tiles"),
+             py::arg("weights"), py::arg("offsets"), py::arg("chosen"), py::arg("threads"));
   module.def(
       "inner_products",
       [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,

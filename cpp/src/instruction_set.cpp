@@ -31,6 +31,8 @@ bool has_avx512() {
   return has_avx2() && (saved_registers() & 0xe6) == 0xe6 && __builtin_cpu_supports("avx512f") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 }
+
+bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 #endif
 
 bool always() { return true; }
@@ -47,6 +49,7 @@ const std::vector<Variant>& variants() {
 #ifdef LEARNDOCK_X86_64
       {"avx2", has_avx2, &avx2_kernels},
       {"avx512", has_avx512, &avx512_kernels},
+      {"avx512vnni", has_avx512vnni, &avx512vnni_kernels},
 #endif
   };
   return all;

@@ -4,6 +4,8 @@
 // so that the choice of the table costs nothing. Plain arrays only: see cpu/kernels.inl for why.
 #pragma once
 
+#include <cstdint>
+
 #include "learndock/embedding.hpp"
 
 namespace learndock {
@@ -32,6 +34,40 @@ struct QueryRows {
   float error_slope = 0;                ///< relative error per unit of ||y - centre||^2
 };
 
+/// Norm to which the points of the integer kernel are scaled. With rows of norm at most integer_row_norm every inner
+/// product stays below 2^31, also with the roundings, for dim <= integer_most_dim.
+inline constexpr float integer_norm = 32000.0f;
+inline constexpr double integer_row_norm = 65000.0;
+inline constexpr double integer_most_coordinate = 32767.0;
+inline constexpr Index integer_most_dim = 1024;
+
+/// gamma ||y - centre||^2 above which a group's kernel values, of rows with gamma ||x - centre||^2 <= 4, all lie below
+/// 2^-125.
+inline constexpr float integer_reach = 225.0f;
+
+/// The rows of a query for the integer kernel, cut into groups as above. A row is `step` integers from the centre, in
+/// 16 bits: |a| exp(-gamma ||x - y||^2) = scale 2^(row_term + lane_term + factor unit <row, point>), unit the length of
+/// an integer step of the point.
+struct IntegerRows {
+  Index dim = 0;
+  Index group_count = 0;
+  const Index* group_begin = nullptr;   ///< [group_count + 1]
+  const float* centres = nullptr;       ///< [group_count, dim]
+  const float* signs = nullptr;         ///< [group_count]
+  const float* scales = nullptr;        ///< [group_count]
+  const float* factors = nullptr;       ///< [group_count] 2 gamma log2(e) times the length of a row's integer step
+  const float* magnitudes = nullptr;    ///< [group_count] sum of |weight| / scale
+  const float* row_deltas = nullptr;    ///< [group_count] sqrt(gamma) times the largest error of a rounded row
+  const float* error_terms = nullptr;   ///< [group_count] as above, of float32 alone
+  const float* error_floors = nullptr;  ///< [group_count]
+  const std::int32_t* rows = nullptr;   ///< pairs of coordinates, [block][pair][row], the lower one in the low bits
+  const float* row_terms = nullptr;     ///< [rows] log2(|weight| / scale) - gamma log2(e) times the rounded norm^2
+  float gamma = 0;
+  float exponent_scale = 0;  ///< gamma log2(e)
+  float unit_delta = 0;      ///< sqrt(gamma) times the largest error of a rounded point, a unit
+  float error_slope = 0;     ///< relative error of float32 per unit of ||y - centre||^2
+};
+
 struct CpuKernels {
   const char* name;
 
@@ -39,6 +75,11 @@ struct CpuKernels {
   /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of dim * embed_scratch_lanes.
   void (*embed_float)(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
                       float* errors);
+
+  /// The same for points and rows rounded to 16-bit integers; `pairs` is scratch of dim * embed_scratch_lanes. Null
+  /// where the instruction set has no products of pairs.
+  void (*embed_integers)(const IntegerRows& query, const float* tiles, Index tiles_count, std::int32_t* pairs,
+                         float* values, float* errors);
 
   /// The same sum in float64, with squared distances as sums of squared differences: no digit is lost to an offset.
   void (*embed_double)(const Embedding& query, double gamma, const double* tiles, Index tiles_count, double* values);
@@ -56,5 +97,6 @@ struct CpuKernels {
 extern const CpuKernels baseline_kernels;
 extern const CpuKernels avx2_kernels;
 extern const CpuKernels avx512_kernels;
+extern const CpuKernels avx512vnni_kernels;
 
 }  // namespace learndock

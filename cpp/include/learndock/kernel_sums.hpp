@@ -23,10 +23,13 @@
 
 #include <vector>
 
+#include "learndock/cpu_kernels.hpp"
 #include "learndock/embedding.hpp"
 #include "learndock/parallel.hpp"
 
 namespace learndock {
+
+struct QueryGroup;
 
 /// A query prepared for the float32 kernel: rows grouped, shifted and scaled. Owns its memory.
 class PreparedQuery {
@@ -37,12 +40,14 @@ class PreparedQuery {
   Index group_count() const { return static_cast<Index>(signs_.size()); }
   Index row_count() const { return group_begin_.back(); }
 
-  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * embed_scratch_lanes.
+  using Scratch = float;
+  static constexpr Index scratch_lanes = embed_scratch_lanes;
+
+  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * scratch_lanes.
   void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
 
  private:
-  struct Group;
-  void add_group(const Embedding& query, const Group& group, double gamma);
+  void add_group(const Embedding& query, const QueryGroup& group, double gamma);
 
   Index dim_;
   float exponent_scale_;
@@ -52,8 +57,12 @@ class PreparedQuery {
 };
 
 /// float32: products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].
-void inner_products(const std::vector<PreparedQuery>& queries, const PackedEmbeddings<float>& batch, ThreadTeam& team,
-                    double* products, double* errors);
+void inner_products(const std::vector<const PreparedQuery*>& queries, const PackedEmbeddings<float>& batch,
+                    ThreadTeam& team, double* products, double* errors);
+
+/// float32, for chosen_count embeddings of the batch: products[i] = <query, batch[chosen[i]]>, and bounds as above.
+void chosen_inner_products(const PreparedQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
+                           Index chosen_count, ThreadTeam& team, double* products, double* errors);
 
 /// float64: products[q, i] = <queries[q], batch[i]>.
 template <class Scalar>

@@ -5,7 +5,7 @@
 // copy that the linker keeps for the whole program.
 #include "learndock/cpu_kernels.hpp"
 
-#if defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -16,13 +16,20 @@ namespace {
 
 constexpr double log2_e = 1.4426950408889634074;
 
+#include "blocks.inl"
 #include "embed_double.inl"
 #include "embed_float.inl"
+#include "embed_integers.inl"
 #include "moments.inl"
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float, embed_double, embed_double_of_float,
-                                      add_moments};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,
+#if defined(__SSE2__)
+                                      embed_integers,
+#else
+    nullptr,
+#endif
+                                      embed_double,           embed_double_of_float, add_moments};
 
 }  // namespace learndock

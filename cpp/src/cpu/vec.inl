@@ -45,6 +45,27 @@ inline void store(Scalar* to, Vec<Scalar> v) {
   __builtin_memcpy(to, &v, sizeof v);
 }
 
+inline Vec<float> square_root(Vec<float> x) {
+  for (int lane = 0; lane < lanes_of<float>; ++lane) x[lane] = __builtin_sqrtf(x[lane]);
+  return x;
+}
+
+#if defined(__SSE2__)
+/// sum + low x low + high x high of two 16-bit integers in each lane; sums wrap around.
+inline VecOf<float>::bits add_pairs(VecOf<float>::bits sum, VecOf<float>::bits x, VecOf<float>::bits y) {
+  typedef VecOf<float>::bits Bits;
+#if defined(__AVX512VNNI__)
+  return reinterpret_cast<Bits>(_mm512_dpwssd_epi32((__m512i)sum, (__m512i)x, (__m512i)y));
+#elif defined(__AVX512BW__)
+  return sum + reinterpret_cast<Bits>(_mm512_madd_epi16((__m512i)x, (__m512i)y));
+#elif defined(__AVX2__)
+  return sum + reinterpret_cast<Bits>(_mm256_madd_epi16((__m256i)x, (__m256i)y));
+#else
+  return sum + reinterpret_cast<Bits>(_mm_madd_epi16((__m128i)x, (__m128i)y));
+#endif
+}
+#endif
+
 /// 2^x for x <= 0 (or a hair above), by rounding to the nearest integer n and a polynomial in x - n in [-1/2, 1/2].
 /// Below the smallest normal number the result is that number. Relative error 2e-7.
 inline Vec<float> exp2(Vec<float> x) {

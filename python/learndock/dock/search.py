@@ -1,7 +1,8 @@
 """The exact search: every specification of the space is looked at, so the result is proven.
 
-1. Inner products of the user with all specifications, in float32, each with a bound on its error.
-2. Whatever could be among the nearest by those bounds is computed again in float64.
+1. Inner products of the user with all specifications, in 16-bit integers where that pays, else in float32, each with a
+   bound on its error.
+2. Whatever could be among the nearest by those bounds is computed again, in float32 where it is much, then in float64.
 3. The nearest are ordered by (mmd2, id); a mixture is built of them.
 """
 
@@ -11,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # Below this share of the space a filter's survivors are computed in float64 one by one; above, the whole space is
 # scanned in float32, which costs about an eighth a specification.
 _NARROW_FILTER = 1 / 8
+
+# Survivors of a coarse scan beyond which float32 thins them out before float64, which costs eight times as much.
+_MANY_SURVIVORS = 64
 
 # Users scanned together: results of all of them are in memory at once.
 _MOST_PRODUCTS = 1 << 24
@@ -82,6 +86,13 @@ class _Scan:
     at: IndexArray
     mmd2: FloatArray
     error: FloatArray
+
+    def nearest(self, count: int) -> IndexArray:
+        """What may be among the nearest: lower bounds of at most the count-th smallest upper bound."""
+        upper = self.mmd2 + self.error
+        threshold = upper[_core.top_k(upper, count)[-1]]
+        near: IndexArray = np.flatnonzero(self.mmd2 - self.error <= threshold)
+        return near
 
 
 def exact_search(
@@ -152,14 +163,15 @@ def _search_group(
 def _scan(
     view: SpaceView, specs: Sequence[RKMETableSpecification], self_inner: Sequence[float], at: IndexArray, threads: int
 ) -> list[_Scan]:
-    queries = [_core.PreparedQuery(spec.points, spec.weights, spec.gamma) for spec in specs]
     products = np.empty((len(specs), len(view.ids)))
     errors = np.empty_like(products)
-    for segment, start, end in zip(view.segments, view.starts[:-1], view.starts[1:], strict=True):
-        batch = segment.packed
-        products[:, start:end], errors[:, start:end] = _core.inner_products_float(
-            queries, batch.tiles, batch.weights, batch.offsets, threads
-        )
+    coarse = [_core.CoarseQuery(spec.points, spec.weights, spec.gamma) for spec in specs]
+    for rows, queries, inner_products in _passes(specs, coarse):
+        for segment, start, end in zip(view.segments, view.starts[:-1], view.starts[1:], strict=True):
+            batch = segment.packed
+            products[rows, start:end], errors[rows, start:end] = inner_products(
+                queries, batch.tiles, batch.weights, batch.offsets, threads
+            )
     if len(at) < len(view.ids):
         products, errors = products[:, at], errors[:, at]
     docked = view.self_inner[at]
@@ -169,24 +181,50 @@ def _scan(
     ]
 
 
-def _exact_products(view: SpaceView, spec: RKMETableSpecification, at: IndexArray, threads: int) -> FloatArray:
-    """<user, P> in float64 for the specifications at the given ascending places."""
-    products = np.empty(len(at))
+def _passes(
+    specs: Sequence[RKMETableSpecification], coarse: Sequence[_core.CoarseQuery]
+) -> Iterator[tuple[list[int], Sequence[Any], Any]]:
+    """Users scanned in integers and users scanned in float32: their places, their queries, and what scans."""
+    paying = [i for i, query in enumerate(coarse) if query.pays]
+    if paying:
+        yield paying, [coarse[i] for i in paying], _core.inner_products_coarse
+    rest = [i for i, query in enumerate(coarse) if not query.pays]
+    if rest:
+        prepared = [_core.PreparedQuery(specs[i].points, specs[i].weights, specs[i].gamma) for i in rest]
+        yield rest, prepared, _core.inner_products_float
+
+
+def _thin_out(
+    view: SpaceView, spec: RKMETableSpecification, user: float, scan: _Scan, near: IndexArray, count: int, threads: int
+) -> IndexArray:
+    """Those of the places `near` in the scan that may be among the nearest by float32's bounds."""
+    query = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
+    at = scan.at[near]
+    products, errors = np.empty(len(at)), np.empty(len(at))
+    for here, batch, chosen in _by_segment(view, at):
+        products[here], errors[here] = _core.chosen_inner_products_float(
+            query, batch.tiles, batch.weights, batch.offsets, chosen, threads
+        )
+    finer = _Scan(at, user - 2 * products + view.self_inner[at], 2 * errors)
+    return near[finer.nearest(count)]
+
+
+def _by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels.PackedEmbeddings, IndexArray]]:
+    """For each segment: which of the ascending places lie in it, its embeddings, and the places within it."""
     bounds = np.searchsorted(at, view.starts)
     for i, segment in enumerate(view.segments):
         here = slice(int(bounds[i]), int(bounds[i + 1]))
         if here.start < here.stop:
-            batch = segment.packed
-            products[here] = _core.chosen_inner_products(
-                spec.points,
-                spec.weights,
-                batch.tiles,
-                batch.weights,
-                batch.offsets,
-                at[here] - view.starts[i],
-                spec.gamma,
-                threads,
-            )
+            yield here, segment.packed, at[here] - view.starts[i]
+
+
+def _exact_products(view: SpaceView, spec: RKMETableSpecification, at: IndexArray, threads: int) -> FloatArray:
+    """<user, P> in float64 for the specifications at the given ascending places."""
+    products = np.empty(len(at))
+    for here, batch, chosen in _by_segment(view, at):
+        products[here] = _core.chosen_inner_products(
+            spec.points, spec.weights, batch.tiles, batch.weights, batch.offsets, chosen, spec.gamma, threads
+        )
     return products
 
 
@@ -204,10 +242,9 @@ def _finish(
     if not wanted:
         return SearchResult((), None, True, "exact", work.amounts, skipped)
     with work.stage("rank"):
-        # What may be among the `wanted` nearest: its lower bound is at most the wanted-th smallest upper bound.
-        upper = scan.mmd2 + scan.error
-        threshold = upper[_core.top_k(upper, wanted)[-1]]
-        near = np.flatnonzero(scan.mmd2 - scan.error <= threshold)
+        near = scan.nearest(wanted)
+        if len(near) > wanted + _MANY_SURVIVORS:
+            near = _thin_out(view, spec, user, scan, near, wanted, threads)
         at = scan.at[near]
         products = _exact_products(view, spec, at, threads)
         mmd2 = user - 2 * products + view.self_inner[at]

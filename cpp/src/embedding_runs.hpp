@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a batch of embeddings is cut among threads: runs of whole embeddings, and the tiles that hold their points.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "learndock/embedding.hpp"
+#include "learndock/parallel.hpp"
+
+namespace learndock {
+
+/// The tiles that hold the points begin .. end - 1.
+struct TileRange {
+  Index first;
+  Index count;
+  TileRange(Index begin, Index end) : first(begin / tile_lanes), count(end > begin ? tile_count(end) - first : 0) {}
+  Index first_point() const { return first * tile_lanes; }
+  Index points() const { return count * tile_lanes; }
+};
+
+/// Scratch memory that begins on a cache line: a vector of 64 bytes that crosses one is loaded twice.
+template <class T>
+class AlignedArray {
+ public:
+  AlignedArray() = default;
+  ~AlignedArray() { ::operator delete(data_, alignment); }
+  AlignedArray(const AlignedArray&) = delete;
+  AlignedArray& operator=(const AlignedArray&) = delete;
+
+  /// Room for `size` elements; what was there is lost.
+  T* reserve(Index size) {
+    if (size > size_) {
+      ::operator delete(data_, alignment);
+      data_ = nullptr;
+      data_ = static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), alignment));
+      size_ = size;
+    }
+    return data_;
+  }
+
+ private:
+  static constexpr std::align_val_t alignment{64};
+  T* data_ = nullptr;
+  Index size_ = 0;
+};
+
+/// Runs of whole embeddings for one chunk of work each. Depends on batch and queries alone, not on the threads.
+std::vector<Index> chunk_bounds(const Index* offsets, Index count, Index query_rows, Index dim);
+
+template <class Scalar>
+const Scalar* tiles_of(const PackedEmbeddings<Scalar>& batch, const TileRange& range) {
+  return batch.tiles + range.first * batch.dim * tile_lanes;
+}
+
+/// sum_p weights[p] values[p] over the points of one embedding, in float64; values begin at point `first`.
+template <class Scalar, class Value>
+double weighted_sum(const PackedEmbeddings<Scalar>& batch, Index embedding, const Value* values, Index first) {
+  double sum = 0;
+  for (Index p = batch.offsets[embedding]; p < batch.offsets[embedding + 1]; ++p)
+    sum += static_cast<double>(batch.weights[p]) * static_cast<double>(values[p - first]);
+  return sum;
+}
+
+/// sum_p |weights[p]| errors[p], likewise.
+template <class Scalar>
+double weighted_error(const PackedEmbeddings<Scalar>& batch, Index embedding, const float* errors, Index first) {
+  double sum = 0;
+  for (Index p = batch.offsets[embedding]; p < batch.offsets[embedding + 1]; ++p)
+    sum += std::abs(static_cast<double>(batch.weights[p])) * static_cast<double>(errors[p - first]);
+  return sum;
+}
+
+/// work(begin, end, range, worker) for runs of embeddings and the tiles that hold their points, by all threads.
+template <class Scalar, class Work>
+void for_each_run(const PackedEmbeddings<Scalar>& batch, Index query_rows, ThreadTeam& team, const Work& work) {
+  const std::vector<Index> bounds = chunk_bounds(batch.offsets, batch.count, query_rows, batch.dim);
+  team.for_each(static_cast<Index>(bounds.size()) - 1, [&](Index chunk, int worker) {
+    const Index begin = bounds[chunk], end = bounds[chunk + 1];
+    work(begin, end, TileRange(batch.offsets[begin], batch.offsets[end]), worker);
+  });
+}
+
+/// Memory of one worker that evaluates queries with a bound on the error.
+template <class Query>
+struct BoundedScratch {
+  AlignedArray<typename Query::Scratch> scratch;
+  AlignedArray<float> values, errors;
+};
+
+/// The products of one query with the embeddings begin .. end - 1, whose points lie in `range`.
+template <class Query>
+void bounded_products_of_run(const Query& query, const PackedEmbeddings<float>& batch, Index begin, Index end,
+                             const TileRange& range, BoundedScratch<Query>& own, double* products, double* errors) {
+  auto* scratch = own.scratch.reserve(batch.dim * Query::scratch_lanes);
+  float* values = own.values.reserve(range.points());
+  float* value_errors = own.errors.reserve(range.points());
+  query.embed(tiles_of(batch, range), range.count, scratch, values, value_errors);
+  for (Index i = begin; i < end; ++i) {
+    double product = weighted_sum(batch, i, values, range.first_point());
+    double error = weighted_error(batch, i, value_errors, range.first_point());
+    if (!std::isfinite(product) || !std::isfinite(error)) {
+      // A norm left float's range. The bound says that nothing is known.
+      product = 0;
+      error = std::numeric_limits<double>::infinity();
+    }
+    products[i - begin] = product;
+    errors[i - begin] = error;
+  }
+}
+
+/// products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].
+template <class Query>
+void bounded_inner_products(const std::vector<const Query*>& queries, const PackedEmbeddings<float>& batch,
+                            ThreadTeam& team, double* products, double* errors) {
+  Index query_rows = 0;
+  for (const Query* query : queries) query_rows += query->row_count();
+  std::vector<BoundedScratch<Query>> scratch(team.size());
+  for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, int worker) {
+    for (std::size_t q = 0; q < queries.size(); ++q) {
+      const Index at = static_cast<Index>(q) * batch.count + begin;
+      bounded_products_of_run(*queries[q], batch, begin, end, range, scratch[worker], products + at, errors + at);
+    }
+  });
+}
+
+}  // namespace learndock
