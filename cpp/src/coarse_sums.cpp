@@ -37,17 +37,10 @@ CoarseQuery::CoarseQuery(const Embedding& query, double gamma) : dim_(query.dim)
 }
 
 void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
-  const Index count = static_cast<Index>(group.rows.size()), pairs = (dim_ + 1) / 2;
-  const auto shifted = [&](Index i, Index k) { return query.points[group.rows[i] * dim_ + k] - group.centre[k]; };
-  double largest_norm = 0, largest_coordinate = 0;
-  for (Index i = 0; i < count; ++i) {
-    double norm = 0;
-    for (Index k = 0; k < dim_; ++k) {
-      norm += shifted(i, k) * shifted(i, k);
-      largest_coordinate = std::max(largest_coordinate, std::abs(shifted(i, k)));
-    }
-    largest_norm = std::max(largest_norm, std::sqrt(norm));
-  }
+  const Index count = group.count(), pairs = (dim_ + 1) / 2;
+  double largest_coordinate = 0;
+  for (double x : group.shifted) largest_coordinate = std::max(largest_coordinate, std::abs(x));
+  const double largest_norm = std::sqrt(*std::max_element(group.norms.begin(), group.norms.end()));
   double unit = std::max(largest_norm / integer_row_norm, largest_coordinate / integer_most_coordinate);
   if (unit == 0) unit = 1;  // all rows lie at the centre
 
@@ -58,11 +51,12 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
   for (Index i = 0; i < count; ++i) {
     const BlockPlace place(i, count, pairs);
     double norm = 0, error = 0;
+    const double* x = group.shifted.data() + i * dim_;
     const auto rounded = [&](Index k) {
       if (k == dim_) return std::int32_t{0};
-      const double steps = std::nearbyint(shifted(i, k) / unit);
+      const double steps = std::nearbyint(x[k] / unit);
       norm += steps * steps;
-      error += (shifted(i, k) - steps * unit) * (shifted(i, k) - steps * unit);
+      error += (x[k] - steps * unit) * (x[k] - steps * unit);
       return static_cast<std::int32_t>(steps);
     };
     for (Index pair = 0; pair < pairs; ++pair) {
@@ -73,10 +67,10 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
     largest_error = std::max(largest_error, error);
     const double weight = std::abs(query.weights[group.rows[i]]) / group.scale;
     magnitude += weight;
-    const double log_weight = std::log2(weight);
-    row_terms_.push_back(static_cast<float>(log_weight - gamma_ * log2_e * norm * unit * unit));
-    const double log_error = unit_roundoff * 3 * std::abs(log_weight) / log2_e;
-    if (log_weight >= lightest_log)
+    const double log = log_weight(weight * group.scale, group.scale);
+    row_terms_.push_back(static_cast<float>(log - gamma_ * log2_e * norm * unit * unit));
+    const double log_error = unit_roundoff * 5 * std::abs(log) / log2_e;
+    if (log >= lightest_log)
       largest_log = std::max(largest_log, log_error);
     else
       floor += weight * group.scale * log_error;
@@ -89,7 +83,7 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
   const double row_delta = std::sqrt(gamma_ * largest_error);
   row_deltas_.push_back(static_cast<float>(row_delta * (1 + 1e-6)));
   error_terms_.push_back(
-      static_cast<float>(unit_roundoff * (16 * group.radius + static_cast<double>(count) + 32) + largest_log));
+      static_cast<float>(unit_roundoff * (16 * group.radius + static_cast<double>(count) + 36) + largest_log));
   // Where the bound's conditions fail, it says that nothing is known.
   const double scale = gamma_ * log2_e;
   const bool holds = scale >= 1e-30 && scale <= 1e30 && row_delta <= largest_row_delta && group.radius <= group_radius;

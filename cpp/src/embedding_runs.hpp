@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "learndock/embedding.hpp"
+#include "learndock/instruction_set.hpp"
 #include "learndock/parallel.hpp"
 
 namespace learndock {
@@ -65,15 +66,6 @@ double weighted_sum(const PackedEmbeddings<Scalar>& batch, Index embedding, cons
   return sum;
 }
 
-/// sum_p |weights[p]| errors[p], likewise.
-template <class Scalar>
-double weighted_error(const PackedEmbeddings<Scalar>& batch, Index embedding, const float* errors, Index first) {
-  double sum = 0;
-  for (Index p = batch.offsets[embedding]; p < batch.offsets[embedding + 1]; ++p)
-    sum += std::abs(static_cast<double>(batch.weights[p])) * static_cast<double>(errors[p - first]);
-  return sum;
-}
-
 /// work(begin, end, range, worker) for runs of embeddings and the tiles that hold their points, by all threads.
 template <class Scalar, class Work>
 void for_each_run(const PackedEmbeddings<Scalar>& batch, Index query_rows, ThreadTeam& team, const Work& work) {
@@ -100,8 +92,11 @@ void bounded_products_of_run(const Query& query, const PackedEmbeddings<float>& 
   float* value_errors = own.errors.reserve(range.points());
   query.embed(tiles_of(batch, range), range.count, scratch, values, value_errors);
   for (Index i = begin; i < end; ++i) {
-    double product = weighted_sum(batch, i, values, range.first_point());
-    double error = weighted_error(batch, i, value_errors, range.first_point());
+    const Index first = batch.offsets[i];
+    double product = 0, error = 0;
+    active_kernels().weighted_sums(batch.weights + first, values + first - range.first_point(),
+                                   value_errors + first - range.first_point(), batch.offsets[i + 1] - first, &product,
+                                   &error);
     if (!std::isfinite(product) || !std::isfinite(error)) {
       // A norm left float's range. The bound says that nothing is known.
       product = 0;

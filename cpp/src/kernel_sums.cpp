@@ -56,26 +56,22 @@ PreparedQuery::PreparedQuery(const Embedding& query, double gamma)
 }
 
 void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, double gamma) {
-  const Index count = static_cast<Index>(group.rows.size());
+  const Index count = group.count();
   const Index first = static_cast<Index>(rows_.size());
   rows_.resize(first + count * dim_);
   // exp2 ends at 2^-126, the sum times the scale at 2^-149.
   double floor = std::ldexp(group.scale, -124) * static_cast<double>(count) + std::ldexp(1.0, -148);
   double largest_log = 0;
   for (Index i = 0; i < count; ++i) {
-    const double* x = query.points + group.rows[i] * dim_;
+    const double* x = group.shifted.data() + i * dim_;
     const BlockPlace place(i, count, dim_);
-    double norm = 0;
-    for (Index k = 0; k < dim_; ++k) {
-      const double shifted = x[k] - group.centre[k];
-      norm += shifted * shifted;
-      rows_[first + place.first + k * place.stride] = static_cast<float>(2 * gamma * log2_e * shifted);
-    }
+    float* to = rows_.data() + first + place.first;
+    for (Index k = 0; k < dim_; ++k) to[k * place.stride] = static_cast<float>(2 * gamma * log2_e * x[k]);
     const double weight = std::abs(query.weights[group.rows[i]]);
-    const double log_weight = std::log2(weight / group.scale);
-    row_terms_.push_back(static_cast<float>(log_weight - gamma * log2_e * norm));
-    const double log_error = unit_roundoff * static_cast<double>(dim_ + 2) * std::abs(log_weight) / log2_e;
-    if (log_weight >= lightest_log)
+    const double log = log_weight(weight, group.scale);
+    row_terms_.push_back(static_cast<float>(log - gamma * log2_e * group.norms[i]));
+    const double log_error = unit_roundoff * static_cast<double>(dim_ + 4) * std::abs(log) / log2_e;
+    if (log >= lightest_log)
       largest_log = std::max(largest_log, log_error);
     else
       floor += weight * log_error;
@@ -83,7 +79,7 @@ void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, d
   for (double c : group.centre) centres_.push_back(static_cast<float>(c));
   signs_.push_back(static_cast<float>(group.sign));
   scales_.push_back(static_cast<float>(group.scale));
-  const double fixed = 3 * static_cast<double>(dim_ + 4) * group.radius + static_cast<double>(count) + 16;
+  const double fixed = 3 * static_cast<double>(dim_ + 4) * group.radius + static_cast<double>(count) + 20;
   error_terms_.push_back(static_cast<float>(unit_roundoff * fixed + largest_log));
   // A gamma for which float32 can't hold squares near 1 / gamma: the bound says that nothing is known.
   const bool in_range = exponent_scale_ >= 1e-30f && exponent_scale_ <= 1e30f;

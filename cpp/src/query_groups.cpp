@@ -12,25 +12,36 @@ namespace learndock {
 namespace {
 
 double squared_distance(const double* x, const double* y, Index dim) {
-  double sum = 0;
-  for (Index k = 0; k < dim; ++k) sum += (x[k] - y[k]) * (x[k] - y[k]);
-  return sum;
+  constexpr int chains = 4;  // one sum alone would wait for each of its additions
+  double sums[chains] = {};
+  Index k = 0;
+  for (; k + chains <= dim; k += chains)
+    for (int chain = 0; chain < chains; ++chain)
+      sums[chain] += (x[k + chain] - y[k + chain]) * (x[k + chain] - y[k + chain]);
+  for (; k < dim; ++k) sums[0] += (x[k] - y[k]) * (x[k] - y[k]);
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
 }
 
 void measure(QueryGroup& group, const Embedding& query, double gamma) {
-  group.centre.assign(query.dim, 0.0);
+  const Index dim = query.dim;
+  group.centre.assign(dim, 0.0);
   for (Index row : group.rows)
-    for (Index k = 0; k < query.dim; ++k) group.centre[k] += query.points[row * query.dim + k];
-  for (double& c : group.centre)
-    c = static_cast<double>(static_cast<float>(c / static_cast<double>(group.rows.size())));
-  group.radius = 0;
-  double largest = 0;
-  for (Index row : group.rows) {
-    const double distance = squared_distance(query.points + row * query.dim, group.centre.data(), query.dim);
-    group.radius = std::max(group.radius, gamma * distance);
-    largest = std::max(largest, std::abs(query.weights[row]));
+    for (Index k = 0; k < dim; ++k) group.centre[k] += query.points[row * dim + k];
+  for (double& c : group.centre) c = static_cast<double>(static_cast<float>(c / static_cast<double>(group.count())));
+  group.shifted.resize(group.count() * dim);
+  group.norms.resize(group.count());
+  double largest_norm = 0, largest_weight = 0;
+  const std::vector<double> origin(dim, 0.0);
+  for (Index i = 0; i < group.count(); ++i) {
+    const double* x = query.points + group.rows[i] * dim;
+    double* to = group.shifted.data() + i * dim;
+    for (Index k = 0; k < dim; ++k) to[k] = x[k] - group.centre[k];
+    group.norms[i] = squared_distance(to, origin.data(), dim);
+    largest_norm = std::max(largest_norm, group.norms[i]);
+    largest_weight = std::max(largest_weight, std::abs(query.weights[group.rows[i]]));
   }
-  group.scale = static_cast<double>(std::max(static_cast<float>(largest), std::numeric_limits<float>::min()));
+  group.radius = gamma * largest_norm;
+  group.scale = static_cast<double>(std::max(static_cast<float>(largest_weight), std::numeric_limits<float>::min()));
   group.sign = query.weights[group.rows.front()] < 0 ? -1 : 1;
 }
 
@@ -71,6 +82,12 @@ std::vector<QueryGroup> query_groups(const Embedding& query, double gamma, doubl
     for (QueryGroup& half : halves) pending.push_back(std::move(half));
   }
   return groups;
+}
+
+double log_weight(double weight, double scale) {
+  constexpr double smallest = 1.0 / (1 << 30);
+  const double share = weight / scale;
+  return share >= smallest ? static_cast<double>(std::log2(static_cast<float>(share))) : std::log2(share);
 }
 
 BlockPlace::BlockPlace(Index i, Index count, Index steps) {

@@ -12,7 +12,7 @@
 // (beyond, k' < 2^-125, float32's end). t k' = k' sqrt(-ln k') is concave in k', so its sum over rows of weights a_i is
 // at most A m sqrt(-ln m) with A = sum a_i and m = sum a_i k'_i / A (Jensen). Then float32 in the exponent and the sum:
 //
-//   u [ 16 (X + Y) + 3 W + count + 32 ]   relative, in the terms of kernel_sums.hpp.
+//   u [ 16 (X + Y) + 5 W + count + 36 ]   relative, in the terms of kernel_sums.hpp.
 #pragma once
 
 #include <cstdint>

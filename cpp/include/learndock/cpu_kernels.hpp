@@ -92,6 +92,10 @@ struct CpuKernels {
   /// origin, moments[k][lane] += sum_i k(x_i, z_lane) (z_lane,k - x_ik).
   void (*add_moments)(const double* rows, Index row_count, Index dim, double gamma, const double* tile, double* mass,
                       double* moments);
+
+  /// sum = sum_p weights[p] values[p] and error = sum_p |weights[p]| errors[p], in float64.
+  void (*weighted_sums)(const float* weights, const float* values, const float* errors, Index count, double* sum,
+                        double* error);
 };
 
 extern const CpuKernels baseline_kernels;

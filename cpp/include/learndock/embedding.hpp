@@ -46,8 +46,8 @@ struct PackedEmbeddings {
 };
 
 /// Row-major points [point_count, dim] into tiles; `tiles` has room for tile_count(point_count) * dim * tile_lanes.
-template <class Scalar>
-void pack_points(const Scalar* points, Index point_count, Index dim, Scalar* tiles);
+template <class From, class Scalar>
+void pack_points(const From* points, Index point_count, Index dim, Scalar* tiles);
 
 /// The points begin .. end - 1 of a packed batch, row-major, in float64.
 template <class Scalar>

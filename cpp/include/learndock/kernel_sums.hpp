@@ -12,7 +12,7 @@
 // translation invariant) and bounds its error, to first order in u = 2^-24 and with gamma-scaled squares X, Y of the
 // two norms about the centre, by a relative
 //
-//   u [ 3 (dim + 4) (X + Y) + (dim + 2) W + count + 16 ]
+//   u [ 3 (dim + 4) (X + Y) + (dim + 4) W + count + 20 ]
 //
 // a kernel value: dim + 1 roundings in the exponent's chain and in each norm, each at most the sum of the terms'
 // magnitudes 2 (X + Y) + W, with W = |log(weight / largest weight)|, which rides in the exponent; two for the shift,

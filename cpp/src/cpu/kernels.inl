@@ -21,15 +21,18 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "embed_float.inl"
 #include "embed_integers.inl"
 #include "moments.inl"
+#include "weighted_sums.inl"
+
+// NEON has no products of pairs of integers.
+#if defined(__SSE2__)
+constexpr auto integers = embed_integers;
+#else
+constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
+#endif
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,
-#if defined(__SSE2__)
-                                      embed_integers,
-#else
-    nullptr,
-#endif
-                                      embed_double,           embed_double_of_float, add_moments};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float, integers,     embed_double,
+                                      embed_double_of_float,  add_moments, weighted_sums};
 
 }  // namespace learndock
