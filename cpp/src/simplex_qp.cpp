@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "learndock/simplex_qp.hpp"
 
-#include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,10 +10,6 @@ namespace learndock {
 
 namespace {
 
-using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using Vector = Eigen::VectorXd;
-using Eigen::Map;
-
 /// First delta, in units of the problem's largest number. Large enough to keep the factor far from breakdown (1e-16 n),
 /// small enough that two or three proximal steps end on the programme's own solution.
 constexpr double first_proximal_weight = 1e-10;
@@ -22,220 +17,514 @@ constexpr double first_proximal_weight = 1e-10;
 constexpr double last_proximal_weight = 1e-4;
 constexpr double proximal_growth = 100;
 constexpr int proximal_steps = 50;
+/// A gradient below the level by less is rounding.
 constexpr double tolerance = 1e-13;
+/// The residual at which no proximal step is needed any more.
+constexpr double converged = 1e-14;
+/// Rounds of exchanges. Problems that need more than a dozen cycle; the active set does not.
+constexpr int pivoting_rounds = 25;
+/// Rounds in which whole blocks are exchanged although the number of wrong signs does not fall.
+constexpr int patience_of_blocks = 3;
+/// Solves on one support: the first, and refinements, since the move can be 1e10 times what it leaves of the gradient.
+constexpr int solves_on_support = 3;
 
 enum class Feasible { simplex, nonnegative };
 
-/// The gradient that every index of the support has at the solution.
-double level_of(Feasible feasible, const Vector& gradient, const Vector& w) {
-  return feasible == Feasible::simplex ? gradient.dot(w) : 0.0;
+/// to[j] -= sum_m factors[m * stride] * rows[m * stride + j] for j < count: four rows at a time, or loads and stores of
+/// `to` take longer than the sums.
+void subtract_rows(double* __restrict to, const double* __restrict rows, const double* __restrict factors, Index stride,
+                   Index row_count, Index count) {
+  Index m = 0;
+  for (; m + 4 <= row_count; m += 4) {
+    const double* row = rows + m * stride;
+    const double a = factors[m * stride], b = factors[(m + 1) * stride], c = factors[(m + 2) * stride],
+                 d = factors[(m + 3) * stride];
+    for (Index j = 0; j < count; ++j)
+      to[j] -= (a * row[j] + b * row[j + stride]) + (c * row[j + 2 * stride] + d * row[j + 3 * stride]);
+  }
+  for (; m < row_count; ++m) {
+    const double a = factors[m * stride];
+    for (Index j = 0; j < count; ++j) to[j] -= a * rows[m * stride + j];
+  }
 }
 
-/// One proximal step: min 1/2 w'(K + delta I)w - target'w over the feasible weights, by an active set.
-class ActiveSet {
- public:
-  ActiveSet(const Matrix& K, Feasible feasible, double delta)
-      : K_(K), feasible_(feasible), delta_(delta), lower_(K.rows(), K.rows()), position_(K.rows(), -1) {}
+double dot(const double* a, const double* b, Index count) {
+  double sums[4] = {0, 0, 0, 0};
+  Index i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int lane = 0; lane < 4; ++lane) sums[lane] += a[i + lane] * b[i + lane];
+  for (; i < count; ++i) sums[0] += a[i] * b[i];
+  return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
 
-  /// Whether K + delta I was positive definite on every support so far.
-  bool definite() const { return definite_; }
-
-  void solve(const Vector& target, Vector& w) {
-    const Index n = K_.rows();
-    restart(w);
-    // Each round adds an index and strictly lowers the objective; the cap only guards against rounding cycles.
-    for (Index round = 0; definite_ && round < 10 * n + 20; ++round) {
-      if (!minimise_on_support(target, w)) return;
-      const Vector gradient = K_ * w + delta_ * w - target;
-      const double level = level_of(feasible_, gradient, w);
-      Index best = -1;
-      double steepest = level - tolerance;
-      for (Index i = 0; i < n; ++i)
-        if (position_[i] < 0 && gradient[i] < steepest) {
-          steepest = gradient[i];
-          best = i;
-        }
-      if (best < 0) return;
-      append(best);
-      entering_ = best;
-    }
-  }
-
- private:
-  void restart(const Vector& w) {
-    support_.clear();
-    std::fill(position_.begin(), position_.end(), -1);
-    for (Index i = 0; i < w.size(); ++i)
-      if (w[i] > 0) append(i);
-    entering_ = -1;
-  }
-
-  /// Adds the index's row to the Cholesky factor of (K + delta I) on the support. The pivot of a semidefinite K is at
-  /// least delta.
-  void append(Index i) {
-    const Index size = static_cast<Index>(support_.size());
-    Vector row(size);
-    for (Index s = 0; s < size; ++s) row[s] = K_(i, support_[s]);
-    lower_.topLeftCorner(size, size).triangularView<Eigen::Lower>().solveInPlace(row);
-    lower_.row(size).head(size) = row.transpose();
-    const double pivot = K_(i, i) + delta_ - row.squaredNorm();
-    definite_ = definite_ && pivot > 0.1 * delta_;
-    lower_(size, size) = std::sqrt(std::max(pivot, delta_));
-    position_[i] = size;
-    support_.push_back(i);
-  }
-
-  void remove(const std::vector<Index>& leaving) {
-    std::vector<Index> kept;
-    for (Index i : support_)
-      if (std::find(leaving.begin(), leaving.end(), i) == leaving.end()) kept.push_back(i);
-    support_.clear();
-    std::fill(position_.begin(), position_.end(), -1);
-    for (Index i : kept) append(i);
-  }
-
-  Vector solve_factor(Vector right) const {
-    const Index size = right.size();
-    const auto corner = lower_.topLeftCorner(size, size);
-    corner.triangularView<Eigen::Lower>().solveInPlace(right);
-    corner.transpose().triangularView<Eigen::Upper>().solveInPlace(right);
-    return right;
-  }
-
-  /// (K + delta I) v for v over the support.
-  Vector on_support(const Vector& v) const {
-    const Index size = v.size();
-    Vector product = delta_ * v;
-    for (Index s = 0; s < size; ++s)
-      for (Index t = 0; t < size; ++t) product[s] += K_(support_[s], support_[t]) * v[t];
-    return product;
-  }
-
-  /// Moves w to the minimum over its support, dropping indices on the way where it would turn
-  /// negative. False when the index that entered last can't move (rounding): the solve is over.
-  bool minimise_on_support(const Vector& target, Vector& w) {
-    for (;;) {
-      const Index size = static_cast<Index>(support_.size());
-      Vector at(size), right(size);
-      for (Index s = 0; s < size; ++s) {
-        at[s] = w[support_[s]];
-        right[s] = target[support_[s]];
-      }
-      // Solved for the move from where w is, not for its end: what the gradients share, which can be 1e10 times what
-      // tells them apart, is gone before it is divided by a K that is nearly singular.
-      right -= on_support(at);
-      if (feasible_ == Feasible::simplex) right.array() -= right.mean();
-      Vector move = solve_factor(right);
-      move += solve_factor(right - on_support(move));  // one refinement: the move can be huge all the same
-      if (feasible_ == Feasible::simplex) {
-        const Vector ones = solve_factor(Vector::Ones(size));
-        move += ones * ((1.0 - at.sum() - move.sum()) / ones.sum());
-      }
-      const Vector goal = at + move;
-
-      double step = 1;
-      for (Index s = 0; s < size; ++s)
-        if (goal[s] <= 0 && at[s] - goal[s] > 0) step = std::min(step, at[s] / (at[s] - goal[s]));
-      const bool stuck = step == 0 && entering_ >= 0 && goal[position_[entering_]] <= 0;
-      std::vector<Index> leaving;
-      for (Index s = 0; s < size; ++s) {
-        const double moved = at[s] + step * (goal[s] - at[s]);
-        const bool leaves = goal[s] <= 0 && moved <= 1e-15;
-        w[support_[s]] = leaves ? 0.0 : moved;
-        if (leaves) leaving.push_back(support_[s]);
-      }
-      if (stuck) {
-        remove(leaving);
-        return false;
-      }
-      if (leaving.empty()) return true;
-      remove(leaving);
-    }
-  }
-
-  const Matrix& K_;
-  Feasible feasible_;
-  double delta_;
-  bool definite_ = true;
-  Matrix lower_;
-  std::vector<Index> support_;
-  std::vector<Index> position_;  // place of an index in the support, -1 outside
-  Index entering_ = -1;
+/// x * 2^exponent for any exponent that a float64's own scale can ask for: 2^exponent alone may be out of range.
+struct PowerOfTwo {
+  explicit PowerOfTwo(int exponent)
+      : half(std::ldexp(1.0, exponent / 2)), rest(std::ldexp(1.0, exponent - exponent / 2)) {}
+  double times(double x) const { return x * half * rest; }
+  double half, rest;
 };
-
-/// How far w is from optimal: on the support every gradient equals the level, elsewhere none is below it.
-double optimality_residual(Feasible feasible, const Vector& gradient, const Vector& w) {
-  const double level = level_of(feasible, gradient, w);
-  double worst = 0;
-  for (Index i = 0; i < w.size(); ++i)
-    worst = std::max(worst, w[i] > 0 ? std::abs(gradient[i] - level) : level - gradient[i]);
-  return worst;
-}
-
-Vector start_weights(const Matrix& K, const Vector& c, Feasible feasible) {
-  Vector w = Vector::Zero(K.rows());
-  if (feasible == Feasible::simplex) {
-    Index best = 0;  // the best single index
-    (0.5 * K.diagonal() - c).minCoeff(&best);
-    w[best] = 1;
-  }
-  return w;
-}
-
-QpResult solve(const double* K_data, const double* c_data, Index n, Feasible feasible, double* weights, bool warm) {
-  const Map<const Matrix> K_given(K_data, n, n);
-  const Map<const Vector> c_given(c_data, n);
-  Map<Vector> result(weights, n);
-  // In units of its largest numbers: neither tiny nor huge problems leave float64's range.
-  const double largest = K_given.diagonal().cwiseAbs().maxCoeff() + c_given.cwiseAbs().maxCoeff();
-  const double unit = largest > 0 ? largest : 1.0;
-  const Matrix K = K_given / unit;
-  const Vector c = c_given / unit;
-  const auto make_feasible = [&](Vector& w) {
-    w = w.cwiseMax(0.0);
-    if (feasible == Feasible::simplex) w /= w.sum();
-  };
-
-  Vector start = warm ? Vector(result) : start_weights(K, c, feasible);
-  make_feasible(start);
-  QpResult best;
-  for (double delta = first_proximal_weight;; delta *= proximal_growth) {
-    Vector w = start;
-    ActiveSet active(K, feasible, delta);
-    best = QpResult{};
-    for (int step = 0; step < proximal_steps; ++step) {
-      active.solve(c + delta * w, w);
-      make_feasible(w);
-      const Vector gradient = K * w - c;
-      const double objective = 0.5 * (w.dot(gradient) - c.dot(w));
-      const double residual = optimality_residual(feasible, gradient, w);
-      const double gain = best.objective - objective;
-      if (step == 0 || gain > 0 || residual < best.residual) {
-        best.objective = objective;
-        best.residual = residual;
-        result = w;
-      }
-      if (!active.definite() || residual <= 10 * tolerance || (step > 0 && gain <= 1e-16)) break;
-    }
-    if (active.definite()) break;
-    if (delta >= last_proximal_weight) {
-      best.residual = std::numeric_limits<double>::infinity();
-      break;
-    }
-  }
-  best.objective *= unit;
-  best.residual *= unit;
-  return best;
-}
 
 }  // namespace
 
+/// Everything in units of the problem's largest number. w = 0 outside the support, whenever no move is under way.
+struct QpSolver::State {
+  Feasible feasible = Feasible::simplex;
+  Index n = 0;
+  double delta = 0;
+  std::vector<double> memory;
+  std::vector<Index> indices;
+  double* K = nullptr;  // [n, n]
+  double* c = nullptr;  // [n], as are the following
+  double* w = nullptr;
+  double* feasible_start = nullptr;
+  double* centre = nullptr;    // of the proximal term
+  double* gradient = nullptr;  // K w - c
+  double* best = nullptr;
+  double* before = nullptr;  // w before a move
+  double* move = nullptr;    // by place in the support, as are the following
+  double* ones = nullptr;    // (K + delta I)^-1 1
+  double* inverse_pivots = nullptr;
+  double* factor = nullptr;  // [n, n] row-major, upper: U' U = K + delta I on the support
+  double ones_sum = 0;
+  bool ones_known = false;
+  Index* support = nullptr;
+  Index* place = nullptr;  // of an index in the support, -1 outside
+  Index* wrong = nullptr;  // indices to exchange
+  Index size = 0;          // of the support
+  Index factored = 0;      // columns of the factor that are valid
+  Index entering = -1;
+
+  void reserve(Index count) {
+    n = count;
+    const Index vectors = 10, lists = 3;
+    if (static_cast<Index>(memory.size()) < n * (2 * n + vectors)) memory.resize(n * (2 * n + vectors));
+    if (static_cast<Index>(indices.size()) < lists * n) indices.resize(lists * n);
+    double* next = memory.data();
+    for (double** vector :
+         {&c, &w, &feasible_start, &centre, &gradient, &best, &before, &move, &ones, &inverse_pivots}) {
+      *vector = next;
+      next += n;
+    }
+    K = next;
+    factor = next + n * n;
+    support = indices.data();
+    place = support + n;
+    wrong = place + n;
+  }
+
+  // --- the support and its factor
+
+  void clear_support() {
+    std::fill(place, place + n, Index{-1});
+    size = factored = 0;
+    ones_known = false;
+  }
+
+  void append(Index i) {
+    place[i] = size;
+    support[size++] = i;
+    ones_known = false;
+  }
+
+  template <class Leaves>
+  void remove(Leaves leaves) {
+    Index kept = 0;
+    for (Index s = 0; s < size; ++s) {
+      const Index i = support[s];
+      if (leaves(i)) {
+        place[i] = -1;
+        factored = std::min(factored, kept);
+        ones_known = false;
+      } else {
+        place[i] = kept;
+        support[kept++] = i;
+      }
+    }
+    size = kept;
+  }
+
+  /// Brings the factor up to the support. False where K + delta I is not positive definite on it: the pivot of a
+  /// semidefinite K is at least delta.
+  bool factorise() {
+    if (factored + 1 == size) {
+      if (!append_column()) return false;
+    } else {
+      for (Index k = 0; factored < size && k < size; ++k) {
+        const Index begin = std::max(k, factored);
+        double* row = factor + k * n;
+        const double* from = K + support[k] * n;
+        for (Index j = begin; j < size; ++j) row[j] = from[support[j]];
+        subtract_rows(row + begin, factor + begin, factor + k, n, k, size - begin);
+        if (k >= factored) {
+          const double pivot = row[k] + delta;
+          if (!(pivot > 0.1 * delta)) return false;
+          inverse_pivots[k] = 1 / std::sqrt(pivot);
+        }
+        const double scale = inverse_pivots[k];
+        for (Index j = begin; j < size; ++j) row[j] *= scale;
+      }
+      factored = size;
+    }
+    if (feasible == Feasible::simplex && !ones_known) {
+      std::fill(ones, ones + size, 1.0);
+      solve_factor(ones);
+      ones_sum = 0;
+      for (Index s = 0; s < size; ++s) ones_sum += ones[s];
+      ones_known = true;
+    }
+    return true;
+  }
+
+  bool append_column() {
+    const Index last = size - 1;
+    const double* from = K + support[last] * n;
+    for (Index k = 0; k < last; ++k) move[k] = from[support[k]];
+    forward(move, last);
+    double pivot = from[support[last]] + delta;
+    for (Index k = 0; k < last; ++k) {
+      pivot -= move[k] * move[k];
+      factor[k * n + last] = move[k];
+    }
+    if (!(pivot > 0.1 * delta)) return false;
+    inverse_pivots[last] = 1 / std::sqrt(pivot);
+    factored = size;
+    return true;
+  }
+
+  /// right <- U'^-1 right.
+  void forward(double* __restrict right, Index count) const {
+    for (Index k = 0; k < count; ++k) {
+      const double* row = factor + k * n;
+      const double solved = right[k] *= inverse_pivots[k];
+      for (Index j = k + 1; j < count; ++j) right[j] -= solved * row[j];
+    }
+  }
+
+  void solve_factor(double* right) const {
+    forward(right, size);
+    for (Index k = size; k-- > 0;)
+      right[k] = (right[k] - dot(factor + k * n + k + 1, right + k + 1, size - k - 1)) * inverse_pivots[k];
+  }
+
+  // --- minimum on a support
+
+  void evaluate_gradient() {
+    for (Index i = 0; i < n; ++i) gradient[i] = -c[i];
+    Index s = 0;
+    for (; s + 4 <= size; s += 4) {
+      const Index* at = support + s;
+      add_rows(gradient, K + at[0] * n, K + at[1] * n, K + at[2] * n, K + at[3] * n, w[at[0]], w[at[1]], w[at[2]],
+               w[at[3]]);
+    }
+    for (; s < size; ++s) {
+      const double weight = w[support[s]];
+      const double* row = K + support[s] * n;
+      for (Index i = 0; i < n; ++i) gradient[i] += weight * row[i];
+    }
+  }
+
+  void add_rows(double* __restrict to, const double* __restrict p, const double* __restrict q,
+                const double* __restrict r, const double* __restrict t, double a, double b, double d, double e) const {
+    for (Index i = 0; i < n; ++i) to[i] += (a * p[i] + b * q[i]) + (d * r[i] + e * t[i]);
+  }
+
+  /// The gradient with the proximal term's.
+  double slope(Index i) const { return gradient[i] + delta * (w[i] - centre[i]); }
+
+  /// What all slopes on the support should be.
+  double level_on_support() const {
+    if (feasible == Feasible::nonnegative || size == 0) return 0;
+    double sum = 0;
+    for (Index s = 0; s < size; ++s) sum += slope(support[s]);
+    return sum / static_cast<double>(size);
+  }
+
+  /// Moves w to the minimum over the weights of the support, whatever their signs. False where K is not definite there.
+  bool solve_on_support() {
+    if (!factorise()) return false;
+    double level = level_on_support();
+    for (int round = 0; round < solves_on_support; ++round) {
+      // Solved for the move from where w is, not for its end: what the gradients share, which can be 1e10 times what
+      // tells them apart, is gone before it is divided by a K that is nearly singular.
+      for (Index s = 0; s < size; ++s) move[s] = level - slope(support[s]);
+      solve_factor(move);
+      if (feasible == Feasible::simplex) {
+        double lacking = 1;
+        for (Index s = 0; s < size; ++s) lacking -= w[support[s]] + move[s];
+        const double share = lacking / ones_sum;
+        for (Index s = 0; s < size; ++s) move[s] += share * ones[s];
+      }
+      for (Index s = 0; s < size; ++s) w[support[s]] += move[s];
+      evaluate_gradient();
+      level = level_on_support();
+      double deviation = 0;
+      for (Index s = 0; s < size; ++s) deviation = std::max(deviation, std::abs(slope(support[s]) - level));
+      if (deviation <= converged) break;
+    }
+    return true;
+  }
+
+  // --- one proximal step
+
+  bool is_wrong(Index i, double level) const { return place[i] >= 0 ? w[i] <= 0 : slope(i) < level - tolerance; }
+
+  /// Block principal pivoting from the support at hand. False where it does not come to an end.
+  bool pivot() {
+    Index fewest = n + 1;
+    int patience = patience_of_blocks;
+    for (int round = 0; round < pivoting_rounds; ++round) {
+      if (!solve_on_support()) return false;
+      const double level = level_on_support();
+      Index count = 0;
+      for (Index i = 0; i < n; ++i)
+        if (is_wrong(i, level)) wrong[count++] = i;
+      if (count == 0) return true;
+      if (count < fewest) {
+        fewest = count;
+        patience = patience_of_blocks;
+      } else if (--patience < 0) {
+        wrong[0] = wrong[count - 1];  // one at a time, always the last, can't cycle (Murty 1974)
+        count = 1;
+      }
+      Index entering_count = 0;
+      for (Index e = 0; e < count; ++e) {
+        if (place[wrong[e]] < 0)
+          wrong[entering_count++] = wrong[e];
+        else
+          w[wrong[e]] = 0;
+      }
+      remove([&](Index i) { return w[i] == 0; });
+      for (Index e = 0; e < entering_count; ++e) append(wrong[e]);
+      std::fill(w, w + n, 0.0);
+      for (Index i = 0; i < n; ++i) gradient[i] = -c[i];
+    }
+    return false;
+  }
+
+  /// An active set from the feasible start. False where K is not definite on a support that it meets.
+  bool descend() {
+    std::copy(feasible_start, feasible_start + n, w);
+    take_support();
+    entering = -1;
+    // Each round adds an index and strictly lowers the objective; the cap only guards against rounding cycles.
+    for (Index round = 0; round < 10 * n + 20; ++round) {
+      bool stuck = false;
+      if (!minimise_on_support(stuck)) return false;
+      if (stuck) return true;
+      entering = -1;
+      double steepest = level_on_support() - tolerance;
+      for (Index i = 0; i < n; ++i)
+        if (place[i] < 0 && slope(i) < steepest) {
+          steepest = slope(i);
+          entering = i;
+        }
+      if (entering < 0) return true;
+      append(entering);
+    }
+    return true;
+  }
+
+  /// Moves w to the minimum over its support, dropping indices on the way where it would turn negative. `stuck` where
+  /// the index that entered last can't move (rounding): the descent is over.
+  bool minimise_on_support(bool& stuck) {
+    for (;;) {
+      std::copy(w, w + n, before);
+      if (!solve_on_support()) return false;
+      double step = 1;
+      for (Index s = 0; s < size; ++s) {
+        const double at = before[support[s]], goal = w[support[s]];
+        if (goal <= 0 && at > goal) step = std::min(step, at / (at - goal));
+      }
+      stuck = step == 0 && entering >= 0 && w[entering] <= 0;
+      bool leaving = false;
+      for (Index s = 0; s < size; ++s) {
+        double& goal = w[support[s]];
+        const double at = before[support[s]], moved = at + step * (goal - at);
+        const bool leaves = goal <= 0 && moved <= 1e-15;
+        goal = leaves ? 0.0 : moved;
+        leaving = leaving || leaves;
+      }
+      if (!leaving) return true;
+      remove([&](Index i) { return w[i] == 0; });
+      evaluate_gradient();
+      if (stuck) return true;
+    }
+  }
+
+  void take_support() {
+    clear_support();
+    for (Index i = 0; i < n; ++i)
+      if (w[i] > 0) append(i);
+    evaluate_gradient();
+  }
+
+  // --- the programme
+
+  double objective() const { return 0.5 * (dot(w, gradient, n) - dot(w, c, n)); }
+
+  /// How far w is from optimal: on the support every gradient equals the level, elsewhere none is below it.
+  double residual() const {
+    const double level = feasible == Feasible::simplex ? dot(w, gradient, n) : 0.0;
+    double worst = 0;
+    for (Index i = 0; i < n; ++i)
+      worst = std::max(worst, w[i] > 0 ? std::abs(gradient[i] - level) : level - gradient[i]);
+    return worst;
+  }
+
+  void make_feasible(double* weights) const {
+    double sum = 0;
+    for (Index i = 0; i < n; ++i) sum += weights[i] = std::max(weights[i], 0.0);
+    if (feasible == Feasible::simplex)
+      for (Index i = 0; i < n; ++i) weights[i] /= sum;
+  }
+
+  void copy_scaled(const double* from_K, const double* from_c, PowerOfTwo scale) {
+    for (Index i = 0; i < n * n; ++i) K[i] = scale.times(from_K[i]);
+    for (Index i = 0; i < n; ++i) c[i] = scale.times(from_c[i]);
+  }
+
+  /// A start for the active set: what was given, or the best single index.
+  void take_start(const double* given) {
+    std::fill(feasible_start, feasible_start + n, 0.0);
+    if (given) {
+      std::copy(given, given + n, feasible_start);
+      make_feasible(feasible_start);
+    } else if (feasible == Feasible::simplex) {
+      Index best_single = 0;
+      double least = std::numeric_limits<double>::infinity();
+      for (Index i = 0; i < n; ++i) {
+        const double value = 0.5 * K[i * n + i] - c[i];
+        if (value < least) {
+          least = value;
+          best_single = i;
+        }
+      }
+      feasible_start[best_single] = 1;
+    }
+  }
+
+  QpResult solve(const double* from_K, const double* from_c, double* weights, bool warm) {
+    double largest_K = 0, largest_c = 0;
+    for (Index i = 0; i < n; ++i) {
+      largest_K = std::max(largest_K, std::abs(from_K[i * n + i]));
+      largest_c = std::max(largest_c, std::abs(from_c[i]));
+    }
+    // In units of its largest numbers: neither tiny nor huge problems leave float64's range. By a power of two, so that
+    // the weights of a problem do not depend on its units.
+    int exponent = 0;
+    std::frexp(largest_K + largest_c, &exponent);
+    copy_scaled(from_K, from_c, PowerOfTwo(-exponent));
+
+    QpResult found;
+    for (delta = first_proximal_weight;; delta *= proximal_growth) {
+      take_start(warm ? weights : nullptr);
+      std::copy(feasible_start, feasible_start + n, w);
+      take_support();
+      found = {objective(), residual()};
+      std::copy(w, w + n, best);
+      if (found.residual <= converged && is_nonnegative_on_support()) break;
+      if (warm) {
+        std::copy(w, w + n, centre);
+      } else {
+        // From all indices, around 0: equal ones share equally, and most problems lose half of them a round.
+        std::fill(w, w + n, 0.0);
+        std::fill(centre, centre + n, 0.0);
+        clear_support();
+        for (Index i = 0; i < n; ++i) append(i);
+        for (Index i = 0; i < n; ++i) gradient[i] = -c[i];
+      }
+      const bool definite = take_proximal_steps(found);
+      if (definite) break;
+      if (delta >= last_proximal_weight) {
+        found.residual = std::numeric_limits<double>::infinity();
+        break;
+      }
+    }
+    std::copy(best, best + n, weights);
+    const PowerOfTwo unit(exponent);
+    found.objective = unit.times(found.objective);
+    found.residual = unit.times(found.residual);
+    return found;
+  }
+
+  /// What the pivots would have said of a single index.
+  bool is_nonnegative_on_support() const {
+    return std::all_of(support, support + size, [this](Index i) { return K[i * n + i] >= 0; });
+  }
+
+  /// False where K + delta I turned out not to be definite.
+  bool take_proximal_steps(QpResult& found) {
+    bool definite = true;
+    for (int step = 0; step < proximal_steps; ++step) {
+      if (!pivot()) definite = descend();
+      make_feasible(w);
+      evaluate_gradient();
+      const QpResult here{objective(), residual()};
+      const double gain = found.objective - here.objective;
+      if (gain > 0 || here.residual < found.residual) {
+        found = here;
+        std::copy(w, w + n, best);
+      }
+      if (!definite || here.residual <= converged || (step > 0 && gain <= 1e-16)) break;
+      std::copy(w, w + n, feasible_start);
+      std::copy(w, w + n, centre);
+    }
+    return definite;
+  }
+};
+
+QpSolver::QpSolver() : state_(std::make_unique<State>()) {}
+
+QpSolver::~QpSolver() = default;
+
+QpResult QpSolver::simplex(const double* K, const double* c, Index n, double* weights, bool warm) {
+  state_->reserve(n);
+  state_->feasible = Feasible::simplex;
+  return state_->solve(K, c, weights, warm);
+}
+
+QpResult QpSolver::nonnegative(const double* K, const double* c, Index n, double* weights, bool warm) {
+  state_->reserve(n);
+  state_->feasible = Feasible::nonnegative;
+  return state_->solve(K, c, weights, warm);
+}
+
 QpResult simplex_qp(const double* K, const double* c, Index n, double* weights, bool warm) {
-  return solve(K, c, n, Feasible::simplex, weights, warm);
+  return QpSolver().simplex(K, c, n, weights, warm);
 }
 
 QpResult nonnegative_qp(const double* K, const double* c, Index n, double* weights, bool warm) {
-  return solve(K, c, n, Feasible::nonnegative, weights, warm);
+  return QpSolver().nonnegative(K, c, n, weights, warm);
+}
+
+bool is_valid_qp(const double* K, const double* c, Index n) {
+  constexpr double largest = 1e150;
+  constexpr double asymmetry = 1e-8;
+  // Sums of magnitudes are finite only where all terms are.
+  double sum = 0, sum_c = 0, differs = 0;
+  const Index count = n * n;
+  double sums[4] = {0, 0, 0, 0};
+  Index i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (int lane = 0; lane < 4; ++lane) sums[lane] += std::abs(K[i + lane]);
+  for (; i < count; ++i) sums[0] += std::abs(K[i]);
+  sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  for (Index j = 0; j < n; ++j) sum_c += std::abs(c[j]);
+  if (!(sum <= largest && sum_c <= largest)) {
+    const auto bad = [](double value) { return !(std::abs(value) <= largest); };
+    if (std::any_of(K, K + count, bad) || std::any_of(c, c + n, bad)) return false;
+  }
+  constexpr Index block = 8;  // of rows by columns: a line of cache holds 8 numbers of the transpose
+  for (Index row = 0; row < n; row += block)
+    for (Index column = 0; column <= row; column += block)
+      for (Index a = row; a < std::min(row + block, n); ++a)
+        for (Index b = column; b < std::min(column + block, n); ++b)
+          differs = std::max(differs, std::abs(K[a * n + b] - K[b * n + a]));
+  if (differs == 0) return true;
+  double largest_entry = 0;
+  for (Index j = 0; j < count; ++j) largest_entry = std::max(largest_entry, std::abs(K[j]));
+  return differs <= asymmetry * largest_entry;
 }
 
 }  // namespace learndock

@@ -482,24 +482,28 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
     >>> weights.tolist(), objective
     ([1.0, 0.0], -0.5)
     """
-    matrix, vector = finite_float64(K, "K"), finite_float64(c, "c")
+    matrix, vector = float64(K, "K"), float64(c, "c")
     single = matrix.ndim == 2
-    if single:
-        matrix, vector = matrix[None], vector[None]
-    if matrix.ndim != 3 or matrix.shape[1] != matrix.shape[2] or vector.shape != matrix.shape[:2]:
+    batch, vectors = (matrix[None], vector[None]) if single else (matrix, vector)
+    if batch.ndim != 3 or batch.shape[1] != batch.shape[2] or vectors.shape != batch.shape[:2]:
+        finite(matrix, "K")
+        finite(vector, "c")
         raise InvalidArgument(
             f"K, c: expected shapes (n, n) and (n,), or (B, n, n) and (B, n); got {np.shape(K)} and {np.shape(c)}"
         )
-    asymmetry = np.abs(matrix - matrix.transpose(0, 2, 1)).max(axis=(1, 2))
-    wrong = np.flatnonzero(asymmetry > 1e-8 * np.abs(matrix).max(axis=(1, 2)))
-    if wrong.size:
-        which, by = ("" if single else f" of problem {wrong[0]}"), asymmetry[wrong[0]]
-        raise InvalidArgument(
-            f"K: expected a symmetric matrix, got entries{which} that differ from their twins by {by:g}"
-        )
-    weights, objective, residual = _core.simplex_qp(matrix, vector, resolve_threads(threads))
+    weights, objective, residual = _core.simplex_qp(batch, vectors, resolve_threads(threads))
     if not np.isfinite(residual).all():
-        which = "" if single else f" in problem {int(np.flatnonzero(~np.isfinite(residual))[0])}"
+        # The core looks at the numbers while they are in the cache, and leaves it to us to say what is wrong with them.
+        finite(matrix, "K")
+        finite(vector, "c")
+        invalid, indefinite = np.flatnonzero(np.isnan(residual)), np.flatnonzero(np.isinf(residual))
+        if invalid.size:
+            which, wrong = ("" if single else f" of problem {invalid[0]}"), batch[invalid[0]]
+            raise InvalidArgument(
+                f"K: expected a symmetric matrix, got entries{which} that differ from their twins by "
+                f"{np.abs(wrong - wrong.T).max():g}"
+            )
+        which = "" if single else f" in problem {indefinite[0]}"
         raise InvalidArgument(f"K: expected a positive semidefinite matrix, got one that is not{which}")
     return (weights[0], float(objective[0])) if single else (weights, objective)
 
