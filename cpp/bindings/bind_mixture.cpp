@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/native_enum.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "arrays.hpp"
 #include "learndock/mixture.hpp"
 #include "learndock/top_k.hpp"
@@ -36,8 +39,13 @@ void bind_mixture(py::module_& module) {
           // Plain memory from here on: other Python threads may run.
           const py::gil_scoped_release released;
           ThreadTeam team(execution(threads));
-          team.for_each(users, [&](Index u, int) {
-            to_mmd2[u] = mixture(from_gram + u * m * m, from_cross + u * m, from_self[u], m, rule, size, to + u * m);
+          std::vector<MixtureSolver> solvers(team.size());
+          // Users: about 0.2 ms of work where 25 candidates each are tried one by one.
+          const Index together = std::clamp<Index>(8 * 625 / (m * m), 1, 8);
+          team.for_each((users + together - 1) / together, [&](Index chunk, int worker) {
+            for (Index u = chunk * together; u < std::min(users, (chunk + 1) * together); ++u)
+              to_mmd2[u] = solvers[worker].solve(from_gram + u * m * m, from_cross + u * m, from_self[u], m, rule, size,
+                                                 to + u * m);
           });
         }
         return py::make_tuple(weights, mmd2);

@@ -28,18 +28,6 @@ struct Problem {
 
   double mmd2_of(Index i) const { return gram[i * m + i] - 2 * cross[i] + self; }
 
-  /// Solves for the weights of the members; returns the mixture's MMD^2.
-  double solve(const std::vector<Index>& members, std::vector<double>& weights) const {
-    const Index n = static_cast<Index>(members.size());
-    std::vector<double> K(n * n), c(n);
-    for (Index i = 0; i < n; ++i) {
-      for (Index j = 0; j < n; ++j) K[i * n + j] = gram[members[i] * m + members[j]];
-      c[i] = cross[members[i]];
-    }
-    weights.assign(n, 0.0);
-    return self + 2 * simplex_qp(K.data(), c.data(), n, weights.data()).objective;
-  }
-
   double mmd2(const double* w) const {
     double value = self;
     for (Index i = 0; i < m; ++i) {
@@ -67,60 +55,104 @@ void by_distance(const Problem& problem, Index size, double* weights) {
   for (Index i : nearest) weights[i] /= sum;
 }
 
-void greedily(const Problem& problem, Index size, double* weights) {
-  std::vector<Index> members;
-  std::vector<double> member_weights, trial;
-  std::vector<char> chosen(problem.m, 0);
-  double mmd2 = 0;
-  while (static_cast<Index>(members.size()) < std::min(size, problem.m)) {
-    double best = 0;
-    Index best_index = -1;
-    std::vector<double> best_weights;
-    members.push_back(-1);
-    for (Index i = 0; i < problem.m; ++i) {
-      if (chosen[i]) continue;
-      members.back() = i;
-      const double value = problem.solve(members, trial);
-      if (best_index < 0 || value < best) {
-        best = value;
-        best_index = i;
-        best_weights = trial;
-      }
-    }
-    if (members.size() > 1 && best > greedy_decay * mmd2) {
-      members.pop_back();
-      break;
-    }
-    members.back() = best_index;
-    chosen[best_index] = 1;
-    mmd2 = best;
-    member_weights = best_weights;
-  }
-  for (std::size_t i = 0; i < members.size(); ++i) weights[members[i]] = member_weights[i];
-}
-
-void by_heaviest(const Problem& problem, Index size, double* weights) {
-  std::vector<Index> all(problem.m);
-  std::iota(all.begin(), all.end(), Index{0});
-  std::vector<double> full, kept_weights;
-  problem.solve(all, full);
-  std::stable_sort(all.begin(), all.end(), [&](Index a, Index b) { return full[a] > full[b]; });
-  std::vector<Index> members;
-  double sum = 0;
-  for (Index i : all) {
-    sum += full[i];
-    if (sum > weight_share || static_cast<Index>(members.size()) == size) break;
-    members.push_back(i);
-  }
-  if (members.empty()) members.push_back(all.front());
-  problem.solve(members, kept_weights);
-  for (std::size_t i = 0; i < members.size(); ++i) weights[members[i]] = kept_weights[i];
-}
-
 }  // namespace
 
-double mixture(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
-               double* weights) {
+struct MixtureSolver::State {
+  QpSolver qp;
+  std::vector<Index> members, order;
+  std::vector<char> chosen;
+  std::vector<double> K, c, trial, member_weights, best_weights;
+
+  /// Row and column `place` of the members' own programme.
+  void fill(const Problem& problem, Index place) {
+    const Index n = static_cast<Index>(members.size());
+    const Index member = members[place];
+    for (Index j = 0; j < n; ++j) {
+      K[place * n + j] = problem.gram[member * problem.m + members[j]];
+      K[j * n + place] = problem.gram[members[j] * problem.m + member];
+    }
+    c[place] = problem.cross[member];
+  }
+
+  void fill(const Problem& problem) {
+    for (std::size_t place = 0; place < members.size(); ++place) fill(problem, static_cast<Index>(place));
+  }
+
+  /// Solves for the weights of the members; returns the mixture's MMD^2.
+  double solve(const Problem& problem, std::vector<double>& weights) {
+    const Index n = static_cast<Index>(members.size());
+    return problem.self + 2 * qp.simplex(K.data(), c.data(), n, weights.data()).objective;
+  }
+
+  void reserve(Index m) {
+    members.clear();
+    members.reserve(m);
+    chosen.assign(m, 0);
+    K.resize(m * m);
+    for (std::vector<double>* vector : {&c, &trial, &member_weights, &best_weights}) vector->resize(m);
+  }
+
+  void greedily(const Problem& problem, Index size, double* weights) {
+    double mmd2 = 0;
+    while (static_cast<Index>(members.size()) < std::min(size, problem.m)) {
+      double best = 0;
+      Index best_index = -1;
+      const Index last = static_cast<Index>(members.size());
+      members.push_back(0);
+      fill(problem);
+      for (Index i = 0; i < problem.m; ++i) {
+        if (chosen[i]) continue;
+        members.back() = i;
+        fill(problem, last);
+        const double value = solve(problem, trial);
+        if (best_index < 0 || value < best) {
+          best = value;
+          best_index = i;
+          std::swap(best_weights, trial);
+        }
+      }
+      if (last > 0 && best > greedy_decay * mmd2) {
+        members.pop_back();
+        break;
+      }
+      members.back() = best_index;
+      chosen[best_index] = 1;
+      mmd2 = best;
+      std::swap(member_weights, best_weights);
+    }
+    spread(weights);
+  }
+
+  void by_heaviest(const Problem& problem, Index size, double* weights) {
+    std::vector<double>& full = best_weights;
+    qp.simplex(problem.gram, problem.cross, problem.m, full.data());
+    order.resize(problem.m);
+    std::iota(order.begin(), order.end(), Index{0});
+    std::sort(order.begin(), order.end(),
+              [&](Index a, Index b) { return full[a] != full[b] ? full[a] > full[b] : a < b; });
+    double sum = 0;
+    for (Index i : order) {
+      sum += full[i];
+      if (sum > weight_share || static_cast<Index>(members.size()) == size) break;
+      members.push_back(i);
+    }
+    if (members.empty()) members.push_back(order.front());
+    fill(problem);
+    solve(problem, member_weights);
+    spread(weights);
+  }
+
+  void spread(double* weights) const {
+    for (std::size_t i = 0; i < members.size(); ++i) weights[members[i]] = member_weights[i];
+  }
+};
+
+MixtureSolver::MixtureSolver() : state_(std::make_unique<State>()) {}
+
+MixtureSolver::~MixtureSolver() = default;
+
+double MixtureSolver::solve(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
+                            double* weights) {
   const Problem problem{gram, cross, self, m};
   std::fill(weights, weights + m, 0.0);
   switch (rule) {
@@ -128,10 +160,12 @@ double mixture(const double* gram, const double* cross, double self, Index m, Mi
       by_distance(problem, size, weights);
       break;
     case MixtureRule::greedy:
-      greedily(problem, size, weights);
+      state_->reserve(m);
+      state_->greedily(problem, size, weights);
       break;
     case MixtureRule::automatic:
-      by_heaviest(problem, size, weights);
+      state_->reserve(m);
+      state_->by_heaviest(problem, size, weights);
       break;
   }
   return problem.mmd2(weights);

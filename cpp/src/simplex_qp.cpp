@@ -24,7 +24,7 @@ constexpr double converged = 1e-14;
 /// Rounds of exchanges. Problems that need more than a dozen cycle; the active set does not.
 constexpr int pivoting_rounds = 25;
 /// Rounds in which whole blocks are exchanged although the number of wrong signs does not fall.
-constexpr int patience_of_blocks = 3;
+constexpr int patience_of_blocks = 1;
 /// Solves on one support: the first, and refinements, since the move can be 1e10 times what it leaves of the gradient.
 constexpr int solves_on_support = 3;
 
@@ -255,10 +255,11 @@ struct QpSolver::State {
         const double share = lacking / ones_sum;
         for (Index s = 0; s < size; ++s) move[s] += share * ones[s];
       }
-      for (Index s = 0; s < size; ++s) w[support[s]] += move[s];
+      double sum = 0;
+      for (Index s = 0; s < size; ++s) sum += w[support[s]] += move[s];
       evaluate_gradient();
       level = level_on_support();
-      double deviation = 0;
+      double deviation = feasible == Feasible::simplex ? std::abs(sum - 1) : 0.0;
       for (Index s = 0; s < size; ++s) deviation = std::max(deviation, std::abs(slope(support[s]) - level));
       if (deviation <= converged) break;
     }
@@ -282,10 +283,12 @@ struct QpSolver::State {
       if (count == 0) return true;
       if (count < fewest) {
         fewest = count;
+        std::copy(w, w + n, before);
         patience = patience_of_blocks;
       } else if (--patience < 0) {
-        wrong[0] = wrong[count - 1];  // one at a time, always the last, can't cycle (Murty 1974)
-        count = 1;
+        std::copy(before, before + n, feasible_start);
+        make_feasible(feasible_start);
+        return false;
       }
       Index entering_count = 0;
       for (Index e = 0; e < count; ++e) {

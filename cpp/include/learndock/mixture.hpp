@@ -14,14 +14,29 @@
 //             `size` of them, re-solved (the reference's rule "auto")
 #pragma once
 
+#include <memory>
+
 #include "learndock/embedding.hpp"
 
 namespace learndock {
 
 enum class MixtureRule { distance, greedy, automatic };
 
-/// weights [m] receives the mixture, 0 for those left out; returns its MMD^2 to the user.
-double mixture(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
+/// Solves for one user after another in the same memory.
+class MixtureSolver {
+ public:
+  MixtureSolver();
+  ~MixtureSolver();
+  MixtureSolver(const MixtureSolver&) = delete;
+  MixtureSolver& operator=(const MixtureSolver&) = delete;
+
+  /// weights [m] receives the mixture, 0 for those left out; returns its MMD^2 to the user.
+  double solve(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
                double* weights);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace learndock
