@@ -86,23 +86,15 @@ def simplex_gap(K, c, w):
     return float(gradient @ w - gradient.min())
 
 
-def polished(K, c, w, steps=20_000):
-    """Better weights near w, if there are any: pairwise exchanges in extended precision. Returns weights and gap."""
+def simplex_residual(K, c, w):
+    """The largest violation of the optimality conditions over the simplex, in units of the gradient g = K w - c.
+
+    Where w_i > 0, g_i is the level g'w; elsewhere it is no less.
+    """
     K, c, w = (np.asarray(array, dtype=np.longdouble) for array in (K, c, w))
-    w = w.copy()
-    for _ in range(steps):
-        gradient = K @ w - c
-        up = int(gradient.argmin())
-        support = np.flatnonzero(w > 0)
-        down = int(support[gradient[support].argmax()])
-        slope = gradient[down] - gradient[up]
-        if slope <= 0:
-            break
-        curvature = K[up, up] + K[down, down] - 2 * K[up, down]
-        step = min(w[down], slope / curvature) if curvature > 0 else w[down]
-        w[up] += step
-        w[down] -= step
-    return w, float(gradient @ w - gradient.min())
+    gradient = K @ w - c
+    level = gradient @ w
+    return float(np.where(w > 0, np.abs(gradient - level), level - gradient).max())
 
 
 def simplex_qp(K, c):

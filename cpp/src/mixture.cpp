@@ -84,11 +84,12 @@ struct MixtureSolver::State {
     return problem.self + 2 * qp.simplex(K.data(), c.data(), n, weights.data()).objective;
   }
 
-  void reserve(Index m) {
+  void reserve(Index m, Index size) {
+    const Index most = std::min(size, m);
     members.clear();
-    members.reserve(m);
+    members.reserve(most);
     chosen.assign(m, 0);
-    K.resize(m * m);
+    K.resize(most * most);
     for (std::vector<double>* vector : {&c, &trial, &member_weights, &best_weights}) vector->resize(m);
   }
 
@@ -160,11 +161,11 @@ double MixtureSolver::solve(const double* gram, const double* cross, double self
       by_distance(problem, size, weights);
       break;
     case MixtureRule::greedy:
-      state_->reserve(m);
+      state_->reserve(m, size);
       state_->greedily(problem, size, weights);
       break;
     case MixtureRule::automatic:
-      state_->reserve(m);
+      state_->reserve(m, size);
       state_->by_heaviest(problem, size, weights);
       break;
   }
