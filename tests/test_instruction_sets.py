@@ -84,6 +84,30 @@ for dim in (3, 7, 16, 33):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("instruction_set", BUILT)
+def test_simplex_programmes_are_solved_in_every_instruction_set(instruction_set):
+    """All sizes on and off the widths, and supports that shrink to every size below."""
+    skip_if_absent(instruction_set)
+    code = """
+import numpy as np, reference
+from learndock import kernels
+rng = np.random.default_rng(0)
+for n in [*range(1, 41), 63, 64, 65, 100, 129]:
+    for rank in (n + 3, max(1, n // 3)):
+        A = rng.normal(size=(n, rank))
+        K = A @ A.T
+        for concentration in (1.0, 0.2):
+            exact = K @ rng.dirichlet(np.full(n, concentration))
+            for c in (exact, exact + 0.01 * rng.normal(size=n)):
+                weights, _ = kernels.simplex_qp(K, c)
+                assert weights.min() >= 0 and abs(weights.sum() - 1) < 1e-14
+                scale = np.abs(K).max() + np.abs(c).max()
+                assert reference.simplex_residual(K, c, weights) <= 1e-9 * scale, (n, rank)
+"""
+    done = run_forced(instruction_set, code)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", ["sse9", "AVX2", "avx", "0", " avx2"])
 def test_forcing_an_unknown_instruction_set_says_what_there_is(name):
     done = run_forced(name, "from learndock import kernels; kernels.inner([[0.0]], [1.0], [[0.0]], [1.0], gamma=1.0)")

@@ -126,14 +126,15 @@ def long_calls():
     X = rng.normal(size=(6000, 24))
     batch = kernels.pack(X.reshape(60, 100, 24), np.full((60, 100), 0.01))
     wide = [(X, np.full(6000, 1 / 6000))]
-    K = np.cov(rng.normal(size=(600, 900)))
-    blocks = np.stack([K[:300, :300]] * 12)
+    # Of low rank with noise outside its range: the programme needs many rounds.
+    blocks = np.stack([X[:1200] @ X[:1200].T] * 4)
+    noisy = blocks.mean(axis=2) + rng.normal(size=(4, 1200))
     return {
         "embed": lambda: kernels.embed(X, np.ones(6000), X, gamma=0.01, threads=1),
         "mmd2": lambda: kernels.mmd2(wide * 4, batch, gamma=0.01, threads=1),
         "herd": lambda: kernels.herd(X, np.ones(6000), n=1500, gamma=0.01, threads=1),
         "fit_reduced_set": lambda: kernels.fit_reduced_set(X, n_points=100, random_state=0, threads=1),
-        "simplex_qp": lambda: kernels.simplex_qp(blocks, blocks.mean(axis=2) + 0.01, threads=1),
+        "simplex_qp": lambda: kernels.simplex_qp(blocks, noisy, threads=1),
     }
 
 

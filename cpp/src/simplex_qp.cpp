@@ -6,6 +6,8 @@
 #include <limits>
 #include <vector>
 
+#include "learndock/instruction_set.hpp"
+
 namespace learndock {
 
 namespace {
@@ -28,26 +30,6 @@ constexpr int patience_of_blocks = 1;
 /// Solves on one support: the first, and refinements, since the move can be 1e10 times what it leaves of the gradient.
 constexpr int solves_on_support = 3;
 
-enum class Feasible { simplex, nonnegative };
-
-/// to[j] -= sum_m factors[m * stride] * rows[m * stride + j] for j < count: four rows at a time, or loads and stores of
-/// `to` take longer than the sums.
-void subtract_rows(double* __restrict to, const double* __restrict rows, const double* __restrict factors, Index stride,
-                   Index row_count, Index count) {
-  Index m = 0;
-  for (; m + 4 <= row_count; m += 4) {
-    const double* row = rows + m * stride;
-    const double a = factors[m * stride], b = factors[(m + 1) * stride], c = factors[(m + 2) * stride],
-                 d = factors[(m + 3) * stride];
-    for (Index j = 0; j < count; ++j)
-      to[j] -= (a * row[j] + b * row[j + stride]) + (c * row[j + 2 * stride] + d * row[j + 3 * stride]);
-  }
-  for (; m < row_count; ++m) {
-    const double a = factors[m * stride];
-    for (Index j = 0; j < count; ++j) to[j] -= a * rows[m * stride + j];
-  }
-}
-
 double dot(const double* a, const double* b, Index count) {
   double sums[4] = {0, 0, 0, 0};
   Index i = 0;
@@ -69,8 +51,12 @@ struct PowerOfTwo {
 
 /// Everything in units of the problem's largest number. w = 0 outside the support, whenever no move is under way.
 struct QpSolver::State {
+  enum class Feasible { simplex, nonnegative };
+
   Feasible feasible = Feasible::simplex;
+  const CpuKernels* kernels = &active_kernels();
   Index n = 0;
+  Index stride = 0;  // of the factor's rows
   double delta = 0;
   std::vector<double> memory;
   std::vector<Index> indices;
@@ -85,7 +71,7 @@ struct QpSolver::State {
   double* move = nullptr;    // by place in the support, as are the following
   double* ones = nullptr;    // (K + delta I)^-1 1
   double* inverse_pivots = nullptr;
-  double* factor = nullptr;  // [n, n] row-major, upper: U' U = K + delta I on the support
+  double* factor = nullptr;  // [n, stride], upper: U' U = K + delta I on the support
   double ones_sum = 0;
   bool ones_known = false;
   Index* support = nullptr;
@@ -97,8 +83,11 @@ struct QpSolver::State {
 
   void reserve(Index count) {
     n = count;
+    // Rows of the factor are written in whole vectors, and in whole groups of rows.
+    stride = n + cholesky_padding;
     const Index vectors = 10, lists = 3;
-    if (static_cast<Index>(memory.size()) < n * (2 * n + vectors)) memory.resize(n * (2 * n + vectors));
+    const Index needed = n * (n + vectors) + (n + cholesky_rows) * stride;
+    if (static_cast<Index>(memory.size()) < needed) memory.resize(needed);
     if (static_cast<Index>(indices.size()) < lists * n) indices.resize(lists * n);
     double* next = memory.data();
     for (double** vector :
@@ -150,20 +139,8 @@ struct QpSolver::State {
     if (factored + 1 == size) {
       if (!append_column()) return false;
     } else {
-      for (Index k = 0; factored < size && k < size; ++k) {
-        const Index begin = std::max(k, factored);
-        double* row = factor + k * n;
-        const double* from = K + support[k] * n;
-        for (Index j = begin; j < size; ++j) row[j] = from[support[j]];
-        subtract_rows(row + begin, factor + begin, factor + k, n, k, size - begin);
-        if (k >= factored) {
-          const double pivot = row[k] + delta;
-          if (!(pivot > 0.1 * delta)) return false;
-          inverse_pivots[k] = 1 / std::sqrt(pivot);
-        }
-        const double scale = inverse_pivots[k];
-        for (Index j = begin; j < size; ++j) row[j] *= scale;
-      }
+      for (Index first = 0; factored < size && first < size; first += cholesky_rows)
+        if (!factorise_rows(first, std::min<Index>(first + cholesky_rows, size))) return false;
       factored = size;
     }
     if (feasible == Feasible::simplex && !ones_known) {
@@ -176,6 +153,39 @@ struct QpSolver::State {
     return true;
   }
 
+  /// The new columns of rows `first` to `end` - 1 of the factor, from those above.
+  bool factorise_rows(Index first, Index end) {
+    const Index begin = std::max(first, factored);
+    const Index padded = begin + (size - begin + cholesky_padding - 1) / cholesky_padding * cholesky_padding;
+    for (Index k = first; k < first + cholesky_rows; ++k) {
+      double* row = factor + k * stride;
+      std::fill(row + (k < end ? size : begin), row + padded, 0.0);
+      if (k >= end) continue;
+      const double* from = K + support[k] * n;
+      for (Index j = begin; j < size; ++j) row[j] = from[support[j]];
+    }
+    if (first > 0)
+      kernels->subtract_products(factor + begin, first, stride, factor + first, factor + first * stride + begin,
+                                 size - begin);
+    for (Index k = first; k < end; ++k) {
+      double* row = factor + k * stride;
+      const Index new_begin = std::max(k, factored);
+      for (Index m = first; m < k; ++m) {
+        const double* above = factor + m * stride;
+        const double multiple = above[k];
+        for (Index j = new_begin; j < size; ++j) row[j] -= multiple * above[j];
+      }
+      if (k >= factored) {
+        const double pivot = row[k] + delta;
+        if (!(pivot > 0.1 * delta)) return false;
+        inverse_pivots[k] = 1 / std::sqrt(pivot);
+      }
+      const double scale = inverse_pivots[k];
+      for (Index j = new_begin; j < size; ++j) row[j] *= scale;
+    }
+    return true;
+  }
+
   bool append_column() {
     const Index last = size - 1;
     const double* from = K + support[last] * n;
@@ -184,7 +194,7 @@ struct QpSolver::State {
     double pivot = from[support[last]] + delta;
     for (Index k = 0; k < last; ++k) {
       pivot -= move[k] * move[k];
-      factor[k * n + last] = move[k];
+      factor[k * stride + last] = move[k];
     }
     if (!(pivot > 0.1 * delta)) return false;
     inverse_pivots[last] = 1 / std::sqrt(pivot);
@@ -195,7 +205,7 @@ struct QpSolver::State {
   /// right <- U'^-1 right.
   void forward(double* __restrict right, Index count) const {
     for (Index k = 0; k < count; ++k) {
-      const double* row = factor + k * n;
+      const double* row = factor + k * stride;
       const double solved = right[k] *= inverse_pivots[k];
       for (Index j = k + 1; j < count; ++j) right[j] -= solved * row[j];
     }
@@ -204,7 +214,7 @@ struct QpSolver::State {
   void solve_factor(double* right) const {
     forward(right, size);
     for (Index k = size; k-- > 0;)
-      right[k] = (right[k] - dot(factor + k * n + k + 1, right + k + 1, size - k - 1)) * inverse_pivots[k];
+      right[k] = (right[k] - dot(factor + k * stride + k + 1, right + k + 1, size - k - 1)) * inverse_pivots[k];
   }
 
   // --- minimum on a support
@@ -483,13 +493,13 @@ QpSolver::~QpSolver() = default;
 
 QpResult QpSolver::simplex(const double* K, const double* c, Index n, double* weights, bool warm) {
   state_->reserve(n);
-  state_->feasible = Feasible::simplex;
+  state_->feasible = State::Feasible::simplex;
   return state_->solve(K, c, weights, warm);
 }
 
 QpResult QpSolver::nonnegative(const double* K, const double* c, Index n, double* weights, bool warm) {
   state_->reserve(n);
-  state_->feasible = Feasible::nonnegative;
+  state_->feasible = State::Feasible::nonnegative;
   return state_->solve(K, c, weights, warm);
 }
 
@@ -505,7 +515,7 @@ bool is_valid_qp(const double* K, const double* c, Index n) {
   constexpr double largest = 1e150;
   constexpr double asymmetry = 1e-8;
   // Sums of magnitudes are finite only where all terms are.
-  double sum = 0, sum_c = 0, differs = 0;
+  double sum = 0, sum_c = 0;
   const Index count = n * n;
   double sums[4] = {0, 0, 0, 0};
   Index i = 0;
@@ -519,12 +529,15 @@ bool is_valid_qp(const double* K, const double* c, Index n) {
     if (std::any_of(K, K + count, bad) || std::any_of(c, c + n, bad)) return false;
   }
   constexpr Index block = 8;  // of rows by columns: a line of cache holds 8 numbers of the transpose
+  bool equal = true;
   for (Index row = 0; row < n; row += block)
     for (Index column = 0; column <= row; column += block)
       for (Index a = row; a < std::min(row + block, n); ++a)
-        for (Index b = column; b < std::min(column + block, n); ++b)
-          differs = std::max(differs, std::abs(K[a * n + b] - K[b * n + a]));
-  if (differs == 0) return true;
+        for (Index b = column; b < std::min(column + block, n); ++b) equal &= K[a * n + b] == K[b * n + a];
+  if (equal) return true;
+  double differs = 0;
+  for (Index a = 0; a < n; ++a)
+    for (Index b = 0; b < a; ++b) differs = std::max(differs, std::abs(K[a * n + b] - K[b * n + a]));
   double largest_entry = 0;
   for (Index j = 0; j < count; ++j) largest_entry = std::max(largest_entry, std::abs(K[j]));
   return differs <= asymmetry * largest_entry;

@@ -469,9 +469,15 @@ def simplex_qp(K: Any, c: Any, *, threads: int | None = None) -> tuple[FloatArra
     InvalidArgument
         For wrong shapes, NaN or infinity, or a K that is not symmetric or not semidefinite.
 
+    Notes
+    -----
+    With g = K w - c, every g_i with w_i > 0 is equal, and none is smaller, up to 1e-9 of the largest entry of K plus
+    that of c: also where K is singular. Of many solutions it tends to the one of least norm: equal columns share.
+
     References
     ----------
-    Wu et al., TKDE 2023, equation 9; active set after Lawson & Hanson 1974 (see cpp/include/learndock/simplex_qp.hpp).
+    Wu et al., TKDE 2023, equation 9; block principal pivoting after Judice & Pires 1994, then an active set after
+    Lawson & Hanson 1974 (see cpp/include/learndock/simplex_qp.hpp).
 
     Examples
     --------

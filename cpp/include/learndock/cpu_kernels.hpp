@@ -68,6 +68,9 @@ struct IntegerRows {
   float error_slope = 0;     ///< relative error of float32 per unit of ||y - centre||^2
 };
 
+constexpr int cholesky_rows = 4;
+constexpr Index cholesky_padding = 8;  // the lanes of the widest vector
+
 struct CpuKernels {
   const char* name;
 
@@ -96,6 +99,12 @@ struct CpuKernels {
   /// sum = sum_p weights[p] values[p] and error = sum_p |weights[p]| errors[p], in float64.
   void (*weighted_sums)(const float* weights, const float* values, const float* errors, Index count, double* sum,
                         double* error);
+
+  /// to[r][j] -= sum_m factors[m][r] rows[m][j] for r < cholesky_rows, j < columns, all with rows of `stride`: what a
+  /// Cholesky factorisation spends its time on. Columns are read and written up to the next multiple of
+  /// cholesky_padding.
+  void (*subtract_products)(const double* rows, Index row_count, Index stride, const double* factors, double* to,
+                            Index columns);
 };
 
 extern const CpuKernels baseline_kernels;

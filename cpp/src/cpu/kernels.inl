@@ -17,6 +17,7 @@ namespace {
 constexpr double log2_e = 1.4426950408889634074;
 
 #include "blocks.inl"
+#include "cholesky.inl"
 #include "embed_double.inl"
 #include "embed_float.inl"
 #include "embed_integers.inl"
@@ -32,7 +33,7 @@ constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float, integers,     embed_double,
-                                      embed_double_of_float,  add_moments, weighted_sums};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float, integers,      embed_double,
+                                      embed_double_of_float,  add_moments, weighted_sums, subtract_products};
 
 }  // namespace learndock
