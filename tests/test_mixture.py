@@ -190,6 +190,17 @@ def test_all_rules_against_themselves_in_python(m, seed):
         assert mmd2 == pytest.approx(by_heaviest(gram, cross, self_inner, size)[1], abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_greedy_among_25_against_itself_in_python(seed):
+    rng = np.random.default_rng(seed)
+    gram, cross, self_inner = problem(rng, 25, dim=3)
+    weights, mmd2 = kernels.mixture(gram, cross, self_inner, rule="greedy", size=3)
+    expected, value, margin = greedily(gram, cross, self_inner, 3)
+    assert margin > 1e-9
+    assert mmd2 == pytest.approx(value, abs=1e-12)
+    np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
 def test_greedy_is_never_worse_with_more_room_and_never_worse_than_one():
     rng = np.random.default_rng(0)
     for _ in range(20):

@@ -302,6 +302,8 @@ def test_an_indefinite_matrix_is_refused():
         kernels.simplex_qp([[-4.0, -2.0], [-2.0, 2.0]], [1.0, -2.0])
     with pytest.raises(InvalidArgument, match="semidefinite"):
         kernels.simplex_qp([[-1.0]], [0.0])
+    with pytest.raises(InvalidArgument, match="semidefinite"):
+        kernels.simplex_qp([[1e-200, 1e150], [1e150, 1e-200]], [0.0, 0.0])
 
 
 @pytest.mark.parametrize("n", [2, 5, 40])

@@ -454,6 +454,8 @@ struct QpSolver::State {
         break;
       }
     }
+    // Only an entry far beyond the diagonal leaves the range, which a semidefinite K has not.
+    if (!std::isfinite(found.objective)) found.residual = std::numeric_limits<double>::infinity();
     std::copy(best, best + n, weights);
     const PowerOfTwo unit(exponent);
     found.objective = unit.times(found.objective);
