@@ -132,3 +132,15 @@ def herd_values(candidates, mean, chosen, gamma):
     if not len(chosen):
         return mean.copy()
     return mean - kernel(candidates[list(chosen)], candidates, gamma).sum(axis=0) / (len(chosen) + 1)
+
+
+def herd(candidates, mean, n, gamma, replace=True):
+    """Kernel herding with the running sum; ties go to the lower index."""
+    candidates, mean = np.asarray(candidates, dtype=np.float64), np.asarray(mean, dtype=np.float64)
+    sums, allowed, chosen = np.zeros(len(mean)), np.ones(len(mean), dtype=bool), []
+    for t in range(n):
+        best = int(np.where(allowed, (t + 1) * mean - sums, -np.inf).argmax())
+        chosen.append(best)
+        allowed[best] = replace
+        sums += kernel(candidates[best : best + 1], candidates, gamma)[0]
+    return chosen

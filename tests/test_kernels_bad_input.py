@@ -46,6 +46,8 @@ CALLS = {
     "embed": (kernels.embed, {"points": Z, "weights": W, "at": Z + 1, "gamma": 0.1}),
     "simplex_qp": (kernels.simplex_qp, {"K": GRAM, "c": W}),
     "herd": (kernels.herd, {"candidates": Z, "mean": W, "n": 3, "gamma": 0.1}),
+    "herd_data": (kernels.herd_data, {"X": Z, "n": 3, "gamma": 0.1}),
+    "herd_many": (kernels.herd_many, {"candidates": [Z, Z[:4]], "means": [W, W[:4]], "n": 3, "gamma": 0.1}),
     "fit_reduced_set": (
         kernels.fit_reduced_set,
         {"X": Z, "n_points": 2, "gamma": 0.1, "random_state": 0, "max_evaluations": 5},
@@ -62,6 +64,7 @@ ARRAYS = {
     "embed": {"points": 2, "weights": 1, "at": 2},
     "simplex_qp": {"K": 2, "c": 1},
     "herd": {"candidates": 2, "mean": 1},
+    "herd_data": {"X": 2},
     "fit_reduced_set": {"X": 2},
     "mixture": {"gram": 2, "cross": 1},
     "top_k": {"values": 1},
@@ -358,6 +361,7 @@ def test_more_threads_than_work_or_processors(call):
     ("call", "name"),
     [
         ("herd", "n"),
+        ("herd_data", "n"),
         ("fit_reduced_set", "n_points"),
         ("fit_reduced_set", "max_evaluations"),
         ("mixture", "size"),

@@ -132,7 +132,7 @@ def long_calls():
     return {
         "embed": lambda: kernels.embed(X, np.ones(6000), X, gamma=0.01, threads=1),
         "mmd2": lambda: kernels.mmd2(wide * 4, batch, gamma=0.01, threads=1),
-        "herd": lambda: kernels.herd(X, np.ones(6000), n=1500, gamma=0.01, threads=1),
+        "herd": lambda: kernels.herd(X, np.ones(6000), n=40_000, gamma=0.01, threads=1),
         "fit_reduced_set": lambda: kernels.fit_reduced_set(X, n_points=100, random_state=0, threads=1),
         "simplex_qp": lambda: kernels.simplex_qp(blocks, noisy, threads=1),
     }
@@ -180,6 +180,7 @@ ENDLESS = {
     "the mean kernel of many rows": "_core.mean_kernel(rng.normal(size=(400_000, 32)), 0.01, 2)",
     "herding": "kernels.herd(rng.normal(size=(20_000, 16)), np.ones(20_000), n=10**7, gamma=0.1)",
     "herding of few": "kernels.herd(rng.normal(size=(30, 2)), np.ones(30), n=10**9, gamma=0.1)",
+    "many herdings": "kernels.herd_many([rng.normal(size=(2000, 16))] * 9, [np.ones(2000)] * 9, n=10**7, gamma=0.1)",
     "an embedding": "kernels.embed(X := rng.normal(size=(400_000, 32)), np.ones(400_000), X, gamma=0.1)",
     "distances": (
         "kernels.mmd2([(rng.normal(size=(1000, 16)), np.ones(1000))] * 100, "

@@ -65,7 +65,30 @@ def chosen_inner_products(
 def self_inner_products(tiles: _Tiles, weights: _Tiles, offsets: _Int64, gamma: float, threads: int) -> _Float64: ...
 def embed_points(points: _Float64, weights: _Float64, at: _Float64, gamma: float, threads: int) -> _Float64: ...
 def simplex_qp(K: _Float64, c: _Float64, threads: int) -> tuple[_Float64, _Float64, _Float64]: ...
-def herd(candidates: _Float64, mean: _Float64, n: int, gamma: float, replace: bool, threads: int) -> _Int64: ...
+
+class HerdingPrecision(enum.Enum):
+    automatic = 0
+    int16 = 1
+    float32 = 2
+    float64 = 3
+
+def herd(
+    candidates: _Float64,
+    mean: _Float64,
+    n: int,
+    gamma: float,
+    replace: bool,
+    precision: HerdingPrecision,
+    threads: int,
+) -> _Int64: ...
+def herd_many(
+    candidates: Sequence[_Float64],
+    means: Sequence[_Float64],
+    n: Sequence[int],
+    gamma: float,
+    replace: bool,
+    threads: int,
+) -> list[_Int64]: ...
 def top_k(values: _Float64, k: int) -> _Int64: ...
 
 class WeightRule(enum.Enum):

@@ -70,6 +70,21 @@ struct IntegerRows {
 
 constexpr int cholesky_rows = 4;
 constexpr Index cholesky_padding = 8;  // the lanes of the widest vector
+/// A kernel value is at least 2^-(slope * squared distance + offset), but for 2^-126: learndock/herding.hpp.
+struct HerdingStep {
+  float slope = 0;
+  float offset = 0;
+};
+
+/// x = rounded + remainder * unit of the remainder, up to the remainder's own rounding; pairs of coordinates.
+struct Int16Point {
+  const std::int16_t* rounded = nullptr;
+  const std::int16_t* remainder = nullptr;
+  float twice_remainder_unit = 0;
+};
+
+/// Candidates in a tile of a herding. Wider than `tile_lanes`, so that one stream of memory feeds four sums.
+inline constexpr Index herding_lanes = 64;
 
 struct CpuKernels {
   const char* name;
@@ -105,6 +120,17 @@ struct CpuKernels {
   /// cholesky_padding.
   void (*subtract_products)(const double* rows, Index row_count, Index stride, const double* factors, double* to,
                             Index columns);
+
+  /// bounds[p] += rises[p] - (a lower bound of the kernel value of p and `point`), rounded up, for all lanes of the
+  /// tiles [dim][herding_lanes]. highest[tile] = the highest bound of its lanes.
+  void (*raise_bounds_float)(const float* tiles, const float* point, Index dim, Index tiles_count,
+                             const HerdingStep& step, const float* rises, float* bounds, float* highest);
+
+  /// The same for points of int16 in pairs of coordinates, tiles [pair_count][herding_lanes][2]; the squared distance
+  /// is ||y - rounded||^2 - 2 <y - rounded, remainder>, so its constant term ||remainder||^2 belongs to the offset.
+  /// Differences y - rounded must fit into int16, both products into int32.
+  void (*raise_bounds_int16)(const std::int16_t* tiles, const Int16Point& point, Index pair_count, Index tiles_count,
+                             const HerdingStep& step, const float* rises, float* bounds, float* highest);
 };
 
 extern const CpuKernels baseline_kernels;

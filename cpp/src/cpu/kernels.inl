@@ -21,6 +21,7 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "embed_double.inl"
 #include "embed_float.inl"
 #include "embed_integers.inl"
+#include "herding.inl"
 #include "moments.inl"
 #include "weighted_sums.inl"
 
@@ -33,7 +34,8 @@ constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float, integers,      embed_double,
-                                      embed_double_of_float,  add_moments, weighted_sums, subtract_products};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,       integers,      embed_double,
+                                      embed_double_of_float,  add_moments,       weighted_sums, subtract_products,
+                                      raise_bounds_float,     raise_bounds_int16};
 
 }  // namespace learndock

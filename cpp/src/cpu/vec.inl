@@ -18,6 +18,11 @@ struct VecOf<double> {
   typedef std::int64_t bits __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
 };
 
+template <>
+struct VecOf<std::int16_t> {
+  typedef std::int16_t type __attribute__((vector_size(LEARNDOCK_VECTOR_BYTES)));
+};
+
 template <class Scalar>
 using Vec = typename VecOf<Scalar>::type;
 
