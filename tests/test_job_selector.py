@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 import reference
 from learndock import Learnware, RKMETableSpecification, SemanticSpecification
 from learndock.errors import InvalidArgument, LearnwareError, SpecificationMismatch
-from learndock.reuse import JobSelectorReuser
+from learndock.reuse import JobSelectorReuser, _selection
 
 
 class Model:
@@ -417,3 +417,20 @@ def test_a_learnware_without_specification_is_named(selector):
     models[1].specification = None
     with pytest.raises(InvalidArgument, match=r"^learnwares\[1\]: expected a statistical specification, got NoneType$"):
         JobSelectorReuser(models, selector=selector).fit()
+
+
+@pytest.mark.parametrize("most_pending", [1, 2**24])
+def test_learnwares_herded_together_have_the_samples_of_each_alone(most_pending, monkeypatch):
+    """However many of them are in memory at a time, and in the order of the random numbers."""
+    monkeypatch.setattr(_selection, "_MOST_PENDING", most_pending)
+    rng = np.random.default_rng(0)
+    specifications = {
+        i: RKMETableSpecification(rng.normal(size=(size, 3)), rng.dirichlet(np.ones(size)), gamma=0.1)
+        for i, size in ((2, 5), (3, 1), (7, 20))
+    }
+    counts = {2: 20, 3: 5, 7: 31}
+    generator = np.random.default_rng(1)
+    alone = [specifications[i].herd(count, random_state=generator) for i, count in counts.items()]
+    samples, origins = _selection.herded(specifications, counts, np.random.default_rng(1))
+    assert np.array_equal(samples, np.concatenate(alone))
+    assert origins.tolist() == [2] * 20 + [3] * 5 + [7] * 31

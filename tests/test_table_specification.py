@@ -266,6 +266,15 @@ def test_herding_follows_the_data_better_than_random_draws(rows):
     assert np.array_equal(herd, spec.herd(40, random_state=0))
 
 
+def test_a_herd_is_chosen_from_its_candidates_by_the_embedding_there(rows):
+    spec = ld.RKMETableSpecification.fit(rows, n_points=20, random_state=0)
+    candidates, mean = spec.herding_candidates(30, random_state=3)
+    assert candidates.shape == (3000, 5)
+    assert np.array_equal(mean, spec.embedding(candidates))
+    chosen = ld.kernels.herd(candidates, mean, n=30, gamma=spec.gamma)
+    assert np.array_equal(spec.herd(30, random_state=3), candidates[chosen])
+
+
 def test_herding_needs_a_positive_weight_and_a_positive_number():
     spec = ld.RKMETableSpecification([[0.0]], [-1.0], gamma=1.0)
     with pytest.raises(InvalidArgument, match="weights"):

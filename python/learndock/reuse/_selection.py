@@ -36,13 +36,18 @@ __all__ = [
 # The reference's: so many samples of a learnware, however small its share.
 FEWEST_SAMPLES = 5
 
+# Coordinates of candidates in memory, about: 128 MB.
+_MOST_PENDING = 2**24
+
 
 def specifications_of(learnwares: Sequence[Predictor], members: IndexArray) -> dict[int, RKMETableSpecification]:
     """The specifications of some learnwares, which must be comparable with each other."""
     specifications: dict[int, RKMETableSpecification] = {}
     for i in members.tolist():
         specification = getattr(learnwares[i], "specification", None)
-        if not all(hasattr(specification, name) for name in ("herd", "embedding", "input_shape", "gamma")):
+        if not all(
+            hasattr(specification, name) for name in ("herding_candidates", "embedding", "input_shape", "gamma")
+        ):
             raise InvalidArgument(
                 f"learnwares[{i}]: expected a statistical specification, got {type(specification).__name__}"
             )
@@ -74,7 +79,22 @@ def herded(
     specifications: Specifications, counts: Mapping[int, int], generator: np.random.Generator
 ) -> tuple[FloatArray, IndexArray]:
     """Samples of some of the specifications, and the index that each sample came from."""
-    herds = [specifications[i].herd(count, random_state=generator) for i, count in counts.items()]
+    herds: list[FloatArray] = []
+    pending: list[tuple[FloatArray, FloatArray, int]] = []
+
+    def herd_pending() -> None:
+        sets, means, sizes = zip(*pending, strict=True)
+        gamma = next(iter(specifications.values())).gamma
+        chosen = kernels.herd_many(sets, means, n=sizes, gamma=gamma)
+        herds.extend(candidates[indices] for candidates, indices in zip(sets, chosen, strict=True))
+        pending.clear()
+
+    for i, count in counts.items():
+        pending.append((*specifications[i].herding_candidates(count, random_state=generator), count))
+        if sum(candidates.size for candidates, _, _ in pending) > _MOST_PENDING:
+            herd_pending()
+    if pending:
+        herd_pending()
     return np.concatenate(herds), np.repeat(list(counts), list(counts.values()))
 
 

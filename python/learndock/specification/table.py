@@ -286,6 +286,36 @@ class RKMETableSpecification:
         InvalidArgument
             If n < 1, or no weight is positive.
         """
+        candidates, mean = self.herding_candidates(n, random_state=random_state, threads=threads)
+        return candidates[kernels.herd(candidates, mean, n=n, gamma=self._gamma, threads=threads)]
+
+    def herding_candidates(
+        self,
+        n: int,
+        *,
+        random_state: int | np.random.Generator | None = None,
+        threads: int | None = None,
+    ) -> tuple[FloatArray, FloatArray]:
+        """What `herd` chooses n samples from: the input of `kernels.herd`, or of `kernels.herd_many` for many.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples to be chosen.
+        random_state : int or numpy.random.Generator, optional
+        threads : int, optional
+
+        Returns
+        -------
+        candidates : ndarray of float64, shape (N, d)
+        mean : ndarray of float64, shape (N,)
+            The embedding at the candidates.
+
+        Raises
+        ------
+        InvalidArgument
+            As `herd`.
+        """
         count = positive_integer(n, "n", most=LARGEST_COUNT)
         shares = np.maximum(self._weights, 0)
         if not shares.sum() > 0:
@@ -294,8 +324,7 @@ class RKMETableSpecification:
         total = max(count, min(_CANDIDATES_A_SAMPLE * count, _MOST_CANDIDATES))
         around = self._points[generator.choice(len(shares), size=total, p=shares / shares.sum())]
         candidates = around + generator.normal(scale=_HERDING_SPREAD * self._gamma**-0.5, size=around.shape)
-        mean = self.embedding(candidates, threads=threads)
-        return candidates[kernels.herd(candidates, mean, n=count, gamma=self._gamma, threads=threads)]
+        return candidates, self.embedding(candidates, threads=threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the specification: the reference's JSON, or arrays where the name ends in .npz.
