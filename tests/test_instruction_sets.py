@@ -75,6 +75,12 @@ for dim in (3, 7, 16, 33):
     value = reference.mmd2_to_data(found.points, found.weights, X, gamma)
     assert abs(found.mmd2 - value) < 1e-13, (dim, found.mmd2, value)
     assert value < 0.5 * start.mmd2, (dim, value, start.mmd2)
+    many = X[np.arange(17000) % 150]  # float32, and a sample first
+    shares = np.bincount(np.arange(17000) % 150) / 17000
+    found = kernels.fit_reduced_set(many, n_points=17, gamma=gamma, random_state=0, max_evaluations=40)
+    value = reference.mmd2((found.points, found.weights), (X, shares), gamma)
+    assert abs(found.mmd2 - value) < 6 * found.mmd2_error + 1e-6, (dim, found, value)
+    assert value < 0.5 * start.mmd2, (dim, value, start.mmd2)
 herding_ladder.climb()
 """
     done = run_forced(instruction_set, code)

@@ -177,7 +177,7 @@ ENDLESS = {
     "a fit of many points": (
         "kernels.fit_reduced_set(rng.normal(size=(4000, 8)), n_points=2500, gamma=0.3, max_evaluations=10**7)"
     ),
-    "the mean kernel of many rows": "_core.mean_kernel(rng.normal(size=(400_000, 32)), 0.01, 2)",
+    "the mean kernel of many rows": "_core.mean_kernel(rng.normal(size=(200_000, 32)), 0.01, 2)",
     "herding": "kernels.herd(rng.normal(size=(20_000, 16)), np.ones(20_000), n=10**7, gamma=0.1)",
     "herding of few": "kernels.herd(rng.normal(size=(30, 2)), np.ones(30), n=10**9, gamma=0.1)",
     "many herdings": "kernels.herd_many([rng.normal(size=(2000, 16))] * 9, [np.ones(2000)] * 9, n=10**7, gamma=0.1)",

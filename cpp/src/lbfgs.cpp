@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lbfgs.hpp"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
-#include <deque>
-#include <numeric>
 
 namespace learndock {
 
@@ -15,21 +14,19 @@ constexpr double sufficient_decrease = 1e-4;
 /// The search ends when a step lowers the value by less than this share of it.
 constexpr double negligible_gain = 1e-7;
 
-struct Pair {
-  std::vector<double> step, change;
-  double curvature;
-};
+using Vector = Eigen::Map<const Eigen::VectorXd>;
 
-double dot(const std::vector<double>& a, const std::vector<double>& b) {
-  return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
-}
+Vector view(const std::vector<double>& values) { return {values.data(), static_cast<Eigen::Index>(values.size())}; }
+
+double dot(const std::vector<double>& a, const std::vector<double>& b) { return view(a).dot(view(b)); }
 
 void add(std::vector<double>& to, double factor, const std::vector<double>& what) {
-  for (std::size_t i = 0; i < to.size(); ++i) to[i] += factor * what[i];
+  Eigen::Map<Eigen::VectorXd>(to.data(), static_cast<Eigen::Index>(to.size())) += factor * view(what);
 }
 
 /// -H g by the two-loop recursion.
-std::vector<double> descent_direction(const std::deque<Pair>& pairs, const std::vector<double>& gradient) {
+std::vector<double> descent_direction(const std::deque<LbfgsHistory::Pair>& pairs,
+                                      const std::vector<double>& gradient) {
   std::vector<double> direction = gradient;
   std::vector<double> factors(pairs.size());
   for (std::size_t i = pairs.size(); i-- > 0;) {
@@ -37,7 +34,7 @@ std::vector<double> descent_direction(const std::deque<Pair>& pairs, const std::
     add(direction, -factors[i], pairs[i].change);
   }
   if (!pairs.empty()) {
-    const Pair& last = pairs.back();
+    const LbfgsHistory::Pair& last = pairs.back();
     const double scale = last.curvature / dot(last.change, last.change);
     for (double& d : direction) d *= scale;
   }
@@ -51,12 +48,13 @@ std::vector<double> descent_direction(const std::deque<Pair>& pairs, const std::
 
 }  // namespace
 
-LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<double> x, Index max_evaluations) {
+LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<double> x, Index max_evaluations,
+                           LbfgsHistory& history) {
   LbfgsResult result;
   std::vector<double> gradient(x.size()), next_gradient(x.size());
   double value = objective(x, gradient);
   result.evaluations = 1;
-  std::deque<Pair> pairs;
+  std::deque<LbfgsHistory::Pair>& pairs = history.pairs;
   while (result.evaluations < max_evaluations) {
     std::vector<double> direction = descent_direction(pairs, gradient);
     double slope = dot(direction, gradient);
@@ -80,7 +78,7 @@ LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<doubl
       }
     }
     if (!accepted) break;
-    Pair pair{next, next_gradient, 0};
+    LbfgsHistory::Pair pair{next, next_gradient, 0};
     add(pair.step, -1, x);
     add(pair.change, -1, gradient);
     pair.curvature = dot(pair.step, pair.change);

@@ -5,6 +5,7 @@
 // curvature pairs that are not positive are left out.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <vector>
 
@@ -21,6 +22,17 @@ struct LbfgsResult {
   Index evaluations = 0;
 };
 
-LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<double> x, Index max_evaluations);
+/// What the search has learned of the function's curvature: the latest steps and how the gradient changed along them.
+/// A later search may start with it, on the same function or on one close to it.
+struct LbfgsHistory {
+  struct Pair {
+    std::vector<double> step, change;
+    double curvature;  ///< step' change > 0
+  };
+  std::deque<Pair> pairs;
+};
+
+LbfgsResult minimise_lbfgs(const ObjectiveFunction& objective, std::vector<double> x, Index max_evaluations,
+                           LbfgsHistory& history);
 
 }  // namespace learndock

@@ -4,10 +4,13 @@
 #include <Eigen/Dense>
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <numeric>
+#include <random>
 
 #include "lbfgs.hpp"
 #include "learndock/instruction_set.hpp"
-#include "learndock/kernel_sums.hpp"
+#include "learndock/mean_kernel.hpp"
 #include "learndock/simplex_qp.hpp"
 
 namespace learndock {
@@ -15,69 +18,59 @@ namespace learndock {
 namespace {
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-/// Parts into which the rows are cut for the threads; fixed, so that sums do not depend on the number of threads.
-constexpr Index row_parts = 8;
+using Vector = Eigen::Map<const Eigen::VectorXd>;
 
 /// Ridge of the free weights, as a share of K's diagonal (which is 1): the reference's 1e-5 gives weights away.
 constexpr double free_ridge = 1e-10;
 
+/// Up to here every evaluation is of all rows in float64, and the squared MMD is of all pairs.
+constexpr Index most_exact_rows = 16384;
+constexpr Index fewest_sample_rows = 8192;
+constexpr Index block_rows = 256;
+constexpr Index group_blocks = 4;  // of which pairs of rows are taken together
+constexpr Index group_rows = group_blocks * block_rows;
+
+/// Rows in `count` blocks of about the same size, each beginning where a tile does.
+struct Blocks {
+  Index n, count;
+  Index begin(Index block) const { return block == count ? n : n / tile_lanes * block / count * tile_lanes; }
+  Index size(Index block) const { return begin(block + 1) - begin(block); }
+};
+
+/// Rows that the descent sees: float64 where `wide` is there, else float32 in the unit in which gamma is 1.
+struct Rows {
+  Index n = 0, dim = 0;
+  double gamma = 0;
+  const double* wide = nullptr;   ///< [n, dim]
+  const float* narrow = nullptr;  ///< in tiles
+
+  double coordinate(Index i, Index k) const {
+    return wide ? wide[i * dim + k]
+                : static_cast<double>(narrow[i / tile_lanes * tile_lanes * dim + k * tile_lanes + i % tile_lanes]);
+  }
+
+  /// Sums over the rows begin .. end - 1, each of weight 1, at the points of one tile; see cpu_kernels.hpp. `begin` is
+  /// the first row of a tile.
+  void add_moments(Index begin, Index end, const double* tile, double* mass, double* moments) const {
+    if (narrow) {
+      const std::vector<float> narrowed(tile, tile + dim * tile_lanes);
+      std::vector<float> scratch(moments ? dim * tile_lanes : 0);
+      active_kernels().add_moments_float(narrow + begin * dim, end - begin, dim, narrowed.data(), scratch.data(), mass,
+                                         moments);
+      return;
+    }
+    const std::vector<double> ones(end - begin, 1.0);
+    active_kernels().add_moments_double(wide + begin * dim, ones.data(), end - begin, dim, gamma, tile, mass, moments);
+  }
+};
+
 struct Problem {
-  const double* rows;
-  Index n, dim, K;
+  Index dim, K;
   double gamma;
   WeightRule rule;
   ThreadTeam& team;
   double length;      // 1 / sqrt(gamma): the unit of the variables
-  double data_norm2;  // <mu_X, mu_X>
-
-  // Of the latest evaluation.
-  std::vector<double> mean;     // m_j [K]
-  std::vector<double> moments;  // 1/n sum_i k(x_i, z_j) (z_j - x_i) [K, dim]
-
-  void evaluate_data(const double* points) {
-    const Index tiles = tile_count(K);
-    const Index tile_size = dim * tile_lanes;
-    std::vector<double> packed(tiles * tile_size);
-    pack_points(points, K, dim, packed.data());
-    std::vector<double> mass_parts(row_parts * tiles * tile_lanes, 0.0);
-    std::vector<double> moment_parts(row_parts * tiles * tile_size, 0.0);
-    team.for_each(row_parts * tiles, [&](Index chunk, int) {
-      const Index part = chunk % row_parts, tile = chunk / row_parts;
-      const Index begin = n * part / row_parts, end = n * (part + 1) / row_parts;
-      active_kernels().add_moments(rows + begin * dim, end - begin, dim, gamma, packed.data() + tile * tile_size,
-                                   mass_parts.data() + chunk * tile_lanes, moment_parts.data() + chunk * tile_size);
-    });
-    mean.assign(K, 0.0);
-    moments.assign(K * dim, 0.0);
-    const double share = 1.0 / static_cast<double>(n);
-    for (Index j = 0; j < K; ++j) {
-      const Index tile = j / tile_lanes, lane = j % tile_lanes;
-      for (Index part = 0; part < row_parts; ++part) {
-        const Index chunk = tile * row_parts + part;
-        mean[j] += share * mass_parts[chunk * tile_lanes + lane];
-        for (Index k = 0; k < dim; ++k)
-          moments[j * dim + k] += share * moment_parts[chunk * tile_size + k * tile_lanes + lane];
-      }
-    }
-  }
-
-  /// work(j) for the K points, a few at a time.
-  void for_each_point(const std::function<void(Index)>& work) const {
-    constexpr Index together = 16;
-    team.for_each((K + together - 1) / together, [&](Index chunk, int) {
-      for (Index j = chunk * together; j < std::min(K, (chunk + 1) * together); ++j) work(j);
-    });
-  }
-
-  Matrix gram(const double* points) const {
-    const Eigen::Map<const Matrix> Z(points, K, dim);
-    Matrix result(K, K);
-    for_each_point([&](Index j) {
-      for (Index l = 0; l < K; ++l) result(j, l) = std::exp(-gamma * (Z.row(j) - Z.row(l)).squaredNorm());
-    });
-    return result;
-  }
+  double data_norm2;  // <mu_X, mu_X>; no gradient depends on it
 
   /// Variables: points / length, then for the weights beta_j = t_j^2 / K (nonnegative), the softmax of t (simplex) or
   /// t_j / K (free).
@@ -102,25 +95,48 @@ struct Problem {
     }
   }
 
-  /// The squared MMD, and its gradient in the variables.
-  double objective(const std::vector<double>& x, std::vector<double>& gradient) {
+  /// The squared MMD to the rows, and its gradient in the variables.
+  double objective(const Rows& rows, const std::vector<double>& x, std::vector<double>& gradient) const {
     std::vector<double> points, weights;
     split(x, points, weights);
-    evaluate_data(points.data());
-    const Matrix kernel = gram(points.data());
-    const Eigen::Map<const Eigen::VectorXd> beta(weights.data(), K), m(mean.data(), K);
-    const Eigen::Map<const Matrix> Z(points.data(), K, dim), V(moments.data(), K, dim);
-    const Eigen::VectorXd smoothed = kernel * beta;
-    const Eigen::VectorXd weight_gradient = 2 * (smoothed - m);
-    // d/dz_j = -4 gamma beta_j [ sum_l beta_l k_jl (z_j - z_l) - 1/n sum_i k(x_i, z_j) (z_j - x_i) ]
-    Eigen::Map<Matrix> point_gradient(gradient.data(), K, dim);
-    for_each_point([&](Index j) {
-      Eigen::RowVectorXd pull = -V.row(j);
-      for (Index l = 0; l < K; ++l) pull += (weights[l] * kernel(j, l)) * (Z.row(j) - Z.row(l));
-      point_gradient.row(j) = (-4 * gamma * length * weights[j]) * pull;
+    const Index tiles = tile_count(K), tile_size = dim * tile_lanes;
+    std::vector<double> packed(tiles * tile_size);
+    pack_points(points.data(), K, dim, packed.data());
+    // Parts into which the rows are cut for the threads, by the sizes alone, so that sums do not depend on the number
+    // of threads. The last part is the points themselves, with their weights.
+    const Index parts = std::min<Index>(32, std::max<Index>(8, rows.n / (4 * K)));
+    const Blocks cut{rows.n, parts};
+    std::vector<double> masses((parts + 1) * tiles * tile_lanes, 0.0), moments((parts + 1) * tiles * tile_size, 0.0);
+    team.for_each((parts + 1) * tiles, [&](Index chunk, int) {
+      const Index part = chunk / tiles, tile = chunk % tiles;
+      const double* at = packed.data() + tile * tile_size;
+      double* mass = masses.data() + chunk * tile_lanes;
+      double* moment = moments.data() + chunk * tile_size;
+      if (part == parts)
+        active_kernels().add_moments_double(points.data(), weights.data(), K, dim, gamma, at, mass, moment);
+      else
+        rows.add_moments(cut.begin(part), cut.begin(part + 1), at, mass, moment);
     });
+    const double share = 1.0 / static_cast<double>(rows.n);
+    const auto part_of = [&](std::vector<double>& all, Index part, Index size) {
+      return Eigen::Map<Eigen::VectorXd>(all.data() + part * tiles * size, tiles * size);
+    };
+    for (Index part = 1; part < parts; ++part) {
+      part_of(masses, 0, tile_lanes) += part_of(masses, part, tile_lanes);
+      part_of(moments, 0, tile_size) += part_of(moments, part, tile_size);
+    }
+    const Eigen::VectorXd m = share * part_of(masses, 0, tile_lanes).head(K);
+    const Eigen::VectorXd smoothed = part_of(masses, parts, tile_lanes).head(K);  // K_ZZ beta
+    // d/dz_j = -4 gamma beta_j [ sum_l beta_l k_jl (z_j - z_l) - 1/n sum_i k(x_i, z_j) (z_j - x_i) ]
+    const Eigen::VectorXd pull = part_of(moments, parts, tile_size) - share * part_of(moments, 0, tile_size);
+    for (Index j = 0; j < K; ++j) {
+      const double* lane = pull.data() + (j / tile_lanes) * tile_size + j % tile_lanes;
+      const double factor = -4 * gamma * length * weights[j];
+      for (Index k = 0; k < dim; ++k) gradient[j * dim + k] = factor * lane[k * tile_lanes];
+    }
+    const Vector beta(weights.data(), K), variables(x.data() + K * dim, K);
+    const Eigen::VectorXd weight_gradient = 2 * (smoothed - m);
     Eigen::Map<Eigen::VectorXd> variable_gradient(gradient.data() + K * dim, K);
-    const Eigen::Map<const Eigen::VectorXd> variables(x.data() + K * dim, K);
     switch (rule) {
       case WeightRule::nonnegative:
         variable_gradient = variables.cwiseProduct(weight_gradient) * (2 / static_cast<double>(K));
@@ -134,96 +150,280 @@ struct Problem {
     }
     return beta.dot(smoothed) - 2 * beta.dot(m) + data_norm2;
   }
+
+  Matrix gram(const std::vector<double>& points) const {
+    const Eigen::Map<const Matrix> Z(points.data(), K, dim);
+    Matrix result(K, K);
+    constexpr Index together = 16;
+    team.for_each((K + together - 1) / together, [&](Index chunk, int) {
+      for (Index j = chunk * together; j < std::min(K, (chunk + 1) * together); ++j)
+        for (Index l = 0; l < K; ++l) result(j, l) = std::exp(-gamma * (Z.row(j) - Z.row(l)).squaredNorm());
+    });
+    return result;
+  }
+
+  /// The weights that are best at points with this Gram matrix; weights: where to start, and the result.
+  void solve_weights(const Matrix& kernel, const Eigen::VectorXd& m, std::vector<double>& weights) const {
+    switch (rule) {
+      case WeightRule::nonnegative:
+        nonnegative_qp(kernel.data(), m.data(), K, weights.data(), /*warm=*/true);
+        return;
+      case WeightRule::simplex:
+        simplex_qp(kernel.data(), m.data(), K, weights.data(), /*warm=*/true);
+        return;
+      case WeightRule::free:
+        Eigen::Map<Eigen::VectorXd>(weights.data(), K) = (kernel + free_ridge * Matrix::Identity(K, K)).ldlt().solve(m);
+    }
+  }
 };
+
+Blocks blocks_of(Index n) { return {n, std::max<Index>(1, n / group_rows * group_blocks)}; }
+
+/// The rows as the descent sees them, (row - origin) / unit. Up to most_exact_rows: as they were given. More: in a
+/// random order, so that the first of them are a sample, and in float32 around their mean where that loses nothing.
+class DescentRows {
+ public:
+  DescentRows(const double* rows, Index n, Index dim, double gamma)
+      : order(n), origin(dim, 0.0), rows_{n, dim, gamma, rows, nullptr} {
+    std::iota(order.begin(), order.end(), Index{0});
+  }
+
+  DescentRows(const double* rows, Index n, Index dim, double gamma, std::uint64_t seed, ThreadTeam& team)
+      : DescentRows(rows, n, dim, gamma) {
+    shuffle(seed, team);
+    const Blocks blocks = blocks_of(n);
+    Matrix sums = Matrix::Zero(blocks.count, dim);
+    team.for_each(blocks.count, [&](Index b, int) {
+      for (Index i = blocks.begin(b); i < blocks.begin(b + 1); ++i)
+        for (Index k = 0; k < dim; ++k) sums(b, k) += rows[i * dim + k];
+    });
+    const Eigen::RowVectorXd mean = sums.colwise().sum() / static_cast<double>(n);
+    std::vector<double> radii2(blocks.count, 0.0);
+    team.for_each(blocks.count, [&](Index b, int) {
+      for (Index i = blocks.begin(b); i < blocks.begin(b + 1); ++i)
+        radii2[b] =
+            std::max(radii2[b], (Eigen::Map<const Eigen::RowVectorXd>(rows + i * dim, dim) - mean).squaredNorm());
+    });
+    // Narrowing a row at distance R from the mean moves it by u R, and a kernel value by up to 2 sqrt(gamma) u R.
+    constexpr double largest_radius = 100;  // sqrt(gamma) R: then 1.2e-5
+    if (gamma * *std::max_element(radii2.begin(), radii2.end()) <= largest_radius * largest_radius) {
+      origin.assign(mean.begin(), mean.end());
+      unit = 1 / std::sqrt(gamma);
+      narrow_.reset(new float[tile_count(n) * tile_lanes * dim]);  // written first by the threads
+      team.for_each(blocks.count, [&](Index b, int) {
+        for (Index i = blocks.begin(b); i < blocks.begin(b + 1); ++i)
+          for (Index k = 0; k < dim; ++k)
+            narrow_[i / tile_lanes * tile_lanes * dim + k * tile_lanes + i % tile_lanes] =
+                static_cast<float>((rows[order[i] * dim + k] - origin[k]) / unit);
+      });
+      rows_ = {n, dim, 1.0, nullptr, narrow_.get()};
+    } else {
+      wide_.reset(new double[n * dim]);
+      team.for_each(blocks.count, [&](Index b, int) {
+        for (Index i = blocks.begin(b); i < blocks.begin(b + 1); ++i)
+          std::copy_n(rows + order[i] * dim, dim, wide_.get() + i * dim);
+      });
+      rows_ = {n, dim, gamma, wide_.get(), nullptr};
+    }
+  }
+
+  DescentRows(const DescentRows&) = delete;
+  DescentRows& operator=(const DescentRows&) = delete;
+
+  /// The first rows; count: a whole number of tiles, or all.
+  Rows first(Index count) const { return {count, rows_.dim, rows_.gamma, rows_.wide, rows_.narrow}; }
+  double gamma() const { return rows_.gamma; }
+
+  std::vector<Index> order;
+  std::vector<double> origin;  ///< [dim]
+  double unit = 1;
+
+ private:
+  void shuffle(std::uint64_t seed, ThreadTeam& team) {
+    // By hand: the standard library's shuffle differs from one implementation to the next. In chunks of one thread, so
+    // that a user can interrupt it.
+    constexpr Index together = Index{1} << 20;
+    std::mt19937_64 random(seed);
+    for (Index end = static_cast<Index>(order.size()); end > 1; end -= together)
+      team.for_each(1, [&](Index, int) {
+        for (Index i = end - 1; i > std::max<Index>(0, end - 1 - together); --i)
+          std::swap(order[i], order[random() % static_cast<std::uint64_t>(i + 1)]);
+      });
+  }
+
+  Rows rows_;
+  std::unique_ptr<float[]> narrow_;
+  std::unique_ptr<double[]> wide_;
+};
+
+/// sum_i k(x_i, z_j) over the rows of each block, in float64. [blocks.count, K]
+Matrix block_masses(const double* rows, const DescentRows& descent_rows, const Blocks& blocks, const Problem& problem,
+                    const std::vector<double>& points) {
+  const Index dim = problem.dim, K = problem.K, tiles = tile_count(K);
+  std::vector<double> packed(tiles * dim * tile_lanes);
+  pack_points(points.data(), K, dim, packed.data());
+  Matrix masses(blocks.count, K);
+  problem.team.for_each(blocks.count, [&](Index b, int) {
+    const Index begin = blocks.begin(b), count = blocks.size(b);
+    std::vector<double> block(count * dim), values(tiles * tile_lanes);
+    const std::vector<double> ones(count, 1.0);
+    for (Index i = 0; i < count; ++i)
+      for (Index k = 0; k < dim; ++k)
+        block[i * dim + k] =
+            (rows[descent_rows.order[begin + i] * dim + k] - descent_rows.origin[k]) / descent_rows.unit;
+    active_kernels().embed_double({block.data(), ones.data(), count, dim}, problem.gamma, packed.data(), tiles,
+                                  values.data());
+    masses.row(b) = Vector(values.data(), K);
+  });
+  return masses;
+}
+
+struct Estimate {
+  double value = 0;
+  double standard_error = 0;
+};
+
+/// <mu_X, mu_X> of many rows, without bias, from the pairs of rows in neighbouring groups of blocks of a random order.
+///
+/// What the K points explain of the kernel, n(x, y) = k_Z(x)' A k_Z(y) with A = K_ZZ^-1, has a mean that is known over
+/// all pairs: m' A m. Only the rest, k - n, is estimated (a control variate): a tenth of k or less. Every row is in as
+/// many pairs as any other, so what depends on one of the two rows alone adds no error; the standard error is that of
+/// the interaction between blocks.
+Estimate estimate_mean_kernel(const Rows& rows, const Blocks& blocks, const Problem& problem,
+                              const std::vector<double>& points, const Matrix& kernel, const Matrix& masses) {
+  constexpr double pairs_wanted = 1e8;
+  constexpr Index most_explaining = 512;  // points: their matrix is solved by one thread
+  const Index dim = problem.dim, K = std::min(problem.K, most_explaining);
+  const double n = static_cast<double>(rows.n);
+  const Index groups = blocks.count / group_blocks;
+  const Index neighbours =
+      std::min<Index>((groups - 1) / 2, static_cast<Index>(std::ceil(pairs_wanted / (n * group_rows))));
+  using GroupMatrix = Eigen::Matrix<double, group_blocks, group_blocks>;
+  std::vector<GroupMatrix> sums(groups * neighbours, GroupMatrix::Zero());
+  const auto other_group = [&](Index pair) { return (pair / neighbours + pair % neighbours + 1) % groups; };
+  problem.team.for_each(groups * neighbours, [&](Index pair, int) {
+    const Index first = pair / neighbours * group_blocks, other = other_group(pair) * group_blocks;
+    std::vector<double> tile(dim * tile_lanes);
+    for (Index j = 0; j < group_blocks; ++j)
+      for (Index at = blocks.begin(other + j), end = blocks.begin(other + j + 1); at < end; at += tile_lanes) {
+        const Index used = std::min(tile_lanes, end - at);
+        for (Index lane = 0; lane < tile_lanes; ++lane)
+          for (Index k = 0; k < dim; ++k)
+            tile[k * tile_lanes + lane] = rows.coordinate(at + std::min(lane, used - 1), k);
+        for (Index i = 0; i < group_blocks; ++i) {
+          double mass[tile_lanes] = {};
+          rows.add_moments(blocks.begin(first + i), blocks.begin(first + i + 1), tile.data(), mass, nullptr);
+          sums[pair](i, j) += std::accumulate(mass, mass + used, 0.0);
+        }
+      }
+  });
+
+  // Any symmetric A leaves the estimate unbiased; the ridge keeps it harmless where points coincide.
+  constexpr double ridge = 1e-6;
+  const Eigen::LLT<Matrix> factor(kernel.topLeftCorner(K, K) + ridge * Matrix::Identity(K, K));
+  const Matrix explaining = masses.leftCols(K);
+  const Eigen::VectorXd m = explaining.colwise().sum() / n;
+  const Matrix solved = factor.solve(explaining.transpose()).transpose();
+  double rest = 0, pairs = 0, interaction = 0;
+  for (Index pair = 0; pair < groups * neighbours; ++pair) {
+    const Index first = pair / neighbours * group_blocks, other = other_group(pair) * group_blocks;
+    GroupMatrix means =
+        sums[pair] - explaining.middleRows(first, group_blocks) * solved.middleRows(other, group_blocks).transpose();
+    rest += means.sum();
+    for (Index i = 0; i < group_blocks; ++i)
+      for (Index j = 0; j < group_blocks; ++j) {
+        const double count = static_cast<double>(blocks.size(first + i)) * static_cast<double>(blocks.size(other + j));
+        pairs += count;
+        means(i, j) /= count;
+      }
+    const Eigen::Matrix<double, 1, group_blocks> columns = means.colwise().mean();
+    means.rowwise() -= columns;
+    const Eigen::Matrix<double, group_blocks, 1> of_rows = means.rowwise().mean();
+    means.colwise() -= of_rows;
+    interaction += means.squaredNorm();
+  }
+  rest /= pairs;
+  const double pair_count = static_cast<double>(groups * neighbours);
+  const double left_out = std::max(0.0, 1 - pairs / (n * (n - 1) / 2));  // share of the pairs
+  const double freedom = (group_blocks - 1) * (group_blocks - 1) * pair_count;
+  const double variance = left_out * interaction / freedom / (group_blocks * group_blocks * pair_count);
+  // The pairs of a row with itself: k is 1, and n(x, x) is taken from a sample.
+  constexpr Index sample = 256;
+  Eigen::VectorXd explained(sample);
+  const Eigen::Map<const Matrix> Z(points.data(), K, dim);
+  problem.team.for_each(sample, [&](Index i, int) {
+    Eigen::VectorXd values(K);
+    for (Index j = 0; j < K; ++j) {
+      double distance2 = 0;
+      for (Index k = 0; k < dim; ++k) {
+        const double difference = rows.coordinate(i, k) - Z(j, k);
+        distance2 += difference * difference;
+      }
+      values[j] = std::exp(-problem.gamma * distance2);
+    }
+    explained[i] = factor.matrixL().solve(values).squaredNorm();
+  });
+  const double spread = (explained.array() - explained.mean()).square().sum() / (sample * (sample - 1)) / (n * n);
+  return {m.dot(factor.solve(m)) + (1 - 1 / n) * rest + (1 - explained.mean()) / n, std::sqrt(variance + spread)};
+}
 
 }  // namespace
 
 ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double* start, Index K, double gamma,
-                           WeightRule rule, Index max_evaluations, ThreadTeam& team) {
-  Problem problem{rows, n, dim, K, gamma, rule, team, 1 / std::sqrt(gamma), mean_kernel(rows, n, dim, gamma, team),
-                  {},   {}};
+                           WeightRule rule, Index max_evaluations, std::uint64_t seed, ThreadTeam& team) {
+  const bool sampled = n > most_exact_rows;
+  const DescentRows descent_rows =
+      sampled ? DescentRows(rows, n, dim, gamma, seed, team) : DescentRows(rows, n, dim, gamma);
+  Problem problem{dim, K, descent_rows.gamma(), rule, team, 1 / std::sqrt(descent_rows.gamma()), 0};
   std::vector<double> x(K * dim + K, 1.0);  // equal weights 1 / K under every rule
-  for (Index i = 0; i < K * dim; ++i) x[i] = start[i] / problem.length;
-  // One evaluation is kept for the weights at the end.
-  LbfgsResult found{x, 0, 0};
-  if (max_evaluations > 1)
-    found = minimise_lbfgs(
-        [&](const std::vector<double>& at, std::vector<double>& gradient) { return problem.objective(at, gradient); },
-        std::move(x), max_evaluations - 1);
+  for (Index i = 0; i < K * dim; ++i)
+    x[i] = (start[i] - descent_rows.origin[i % dim]) / descent_rows.unit / problem.length;
 
   ReducedSet result;
-  result.evaluations = found.evaluations + 1;
-  problem.split(found.x, result.points, result.weights);
-  // The weights, exactly, at the points found. m is recomputed: the latest evaluation may have been a rejected step.
-  problem.evaluate_data(result.points.data());
-  const Matrix kernel = problem.gram(result.points.data());
-  const Eigen::Map<const Eigen::VectorXd> m(problem.mean.data(), K);
-  Eigen::Map<Eigen::VectorXd> beta(result.weights.data(), K);
-  switch (rule) {
-    case WeightRule::nonnegative:
-      nonnegative_qp(kernel.data(), m.data(), K, result.weights.data(), /*warm=*/true);
-      break;
-    case WeightRule::simplex:
-      simplex_qp(kernel.data(), m.data(), K, result.weights.data(), /*warm=*/true);
-      break;
-    case WeightRule::free:
-      beta = (kernel + free_ridge * Matrix::Identity(K, K)).ldlt().solve(m).eval();
-      break;
-  }
-  result.mmd2 = std::max(0.0, beta.dot(kernel * beta) - 2 * beta.dot(m) + problem.data_norm2);
-  return result;
-}
-
-double mean_kernel(const double* rows, Index n, Index dim, double gamma, ThreadTeam& team) {
-  constexpr Index block = 256;  // rows, a whole number of tiles; also keeps float32 sums short
-  static_assert(block % tile_lanes == 0, "a block must end where a tile ends");
-  constexpr Index most_in_double = 16384;
-  // Narrowing a row at distance R from the mean moves it by u R, and a kernel value by up to 2 sqrt(gamma) u R.
-  constexpr double largest_radius = 100;  // sqrt(gamma) R: then 1.2e-5
-  const Eigen::Map<const Matrix> X(rows, n, dim);
-  const Eigen::RowVectorXd mean = X.colwise().mean();
-  const bool in_float = n > most_in_double && gamma * (X.rowwise() - mean).rowwise().squaredNorm().maxCoeff() <=
-                                                  largest_radius * largest_radius;
-  const Index tile_size = dim * tile_lanes;
-  const std::vector<double> ones(block, 1.0);
-  std::vector<double> packed, centred;
-  std::vector<float> packed_float;
-  if (in_float) {
-    // Narrowed around the mean: far from the origin float32 would round the rows themselves.
-    centred.resize(n * dim);
-    Eigen::Map<Matrix>(centred.data(), n, dim) = X.rowwise() - mean;
-    rows = centred.data();
-    const std::vector<float> narrowed(centred.begin(), centred.end());
-    packed_float.resize(tile_count(n) * tile_size);
-    pack_points(narrowed.data(), n, dim, packed_float.data());
+  LbfgsHistory history;
+  double passes = 1;  // over all rows, with the one at the end for the weights
+  const auto descend = [&](Index row_count, Index budget) {
+    if (budget < 1) return;
+    const Rows seen = descent_rows.first(row_count);
+    LbfgsResult found =
+        minimise_lbfgs([&](const std::vector<double>& at,
+                           std::vector<double>& gradient) { return problem.objective(seen, at, gradient); },
+                       std::move(x), budget, history);
+    x = std::move(found.x);
+    passes += static_cast<double>(found.evaluations * row_count) / static_cast<double>(n);
+  };
+  const Index budget = max_evaluations - 1;
+  if (sampled) {
+    // Over a sample first, where an evaluation costs a twelfth or less, then corrected over all rows. Measured at
+    // n = 100,000, d 8 and 32: twice the evaluations in the sample and a sixth of them over all rows end where the
+    // whole number over all rows does (within 1 %), in a third of the time.
+    const Index sample = std::max(fewest_sample_rows, n / 12 / tile_lanes * tile_lanes), over_all = (budget + 5) / 6;
+    std::vector<double> some(group_rows * dim);
+    for (Index i = 0; i < group_rows; ++i) std::copy_n(rows + descent_rows.order[i] * dim, dim, some.begin() + i * dim);
+    problem.data_norm2 = mean_kernel(some.data(), group_rows, dim, gamma, team);  // roughly: only a rule to stop by
+    descend(sample, std::min(2 * budget, (budget - over_all) * (n / sample)));
+    descend(n, over_all);
   } else {
-    packed.resize(tile_count(n) * tile_size);
-    pack_points(rows, n, dim, packed.data());
+    problem.data_norm2 = mean_kernel(rows, n, dim, gamma, team);
+    descend(n, budget);
   }
-  const Index blocks = (n + block - 1) / block;
-  std::vector<double> sums(blocks, 0.0);
-  team.for_each(blocks, [&](Index b, int) {
-    // This block's rows against its own points (once) and those of all later blocks (twice, for symmetry).
-    const Index begin = b * block, end = std::min(n, begin + block);
-    const Index first_tile = begin / tile_lanes, tiles = tile_count(n) - first_tile;
-    const Embedding query{rows + begin * dim, ones.data(), end - begin, dim};
-    std::vector<double> values(tiles * tile_lanes);
-    if (in_float) {
-      std::vector<float> shifted(tile_size), values_float(values.size()), errors(values.size());
-      PreparedQuery(query, gamma)
-          .embed(packed_float.data() + first_tile * tile_size, tiles, shifted.data(), values_float.data(),
-                 errors.data());
-      values.assign(values_float.begin(), values_float.end());
-    } else {
-      active_kernels().embed_double(query, gamma, packed.data() + first_tile * tile_size, tiles, values.data());
-    }
-    double sum = 0;
-    for (Index p = begin; p < n; ++p) sum += (p < end ? 1 : 2) * values[p - begin];
-    sums[b] = sum;
-  });
-  double total = 0;
-  for (double sum : sums) total += sum;
-  return total / (static_cast<double>(n) * static_cast<double>(n));
+  result.evaluations = static_cast<Index>(std::ceil(passes));
+
+  // The weights, exactly, at the points found.
+  problem.split(x, result.points, result.weights);
+  const Blocks blocks = blocks_of(n);
+  const Matrix masses = block_masses(rows, descent_rows, blocks, problem, result.points);
+  const Matrix kernel = problem.gram(result.points);
+  const Eigen::VectorXd m = masses.colwise().sum() / static_cast<double>(n);
+  problem.solve_weights(kernel, m, result.weights);
+  const Vector beta(result.weights.data(), K);
+  Estimate data_norm2{problem.data_norm2, 0};
+  if (sampled) data_norm2 = estimate_mean_kernel(descent_rows.first(n), blocks, problem, result.points, kernel, masses);
+  result.mmd2 = std::max(0.0, beta.dot(kernel * beta) - 2 * beta.dot(m) + data_norm2.value);
+  result.standard_error = data_norm2.standard_error;
+  for (Index i = 0; i < K * dim; ++i)
+    result.points[i] = result.points[i] * descent_rows.unit + descent_rows.origin[i % dim];
+  return result;
 }
 
 }  // namespace learndock

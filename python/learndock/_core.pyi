@@ -97,8 +97,8 @@ class WeightRule(enum.Enum):
     free = 2
 
 def fit_reduced_set(
-    rows: _Float64, start: _Float64, gamma: float, rule: WeightRule, max_evaluations: int, threads: int
-) -> tuple[_Float64, _Float64, float, int]: ...
+    rows: _Float64, start: _Float64, gamma: float, rule: WeightRule, max_evaluations: int, seed: int, threads: int
+) -> tuple[_Float64, _Float64, float, float, int]: ...
 def mean_kernel(rows: _Float64, gamma: float, threads: int) -> float: ...
 
 class MixtureRule(enum.Enum):

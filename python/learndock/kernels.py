@@ -119,14 +119,21 @@ class ReducedSet:
     points : ndarray of float64, shape (K, d)
     weights : ndarray of float64, shape (K,)
     mmd2 : float
-        Squared MMD between the reduced set and the data.
+        Squared MMD between the reduced set and the data. Up to n = 16,384 over all pairs of rows. Above, <mu_X, mu_X>
+        is an unbiased estimate from 10^8 pairs of rows, with what the points explain of the kernel as a control
+        variate; measured on Gaussian clusters in d 8 and 32, its standard error is 0.1 to 0.5 % of an `mmd2` of 2e-4 to
+        9e-4, and 5 % of one of 1e-6.
+    mmd2_error : float
+        Standard error of `mmd2`; 0 where it is over all pairs.
     evaluations : int
-        How often the objective and its gradient were evaluated.
+        Passes over all rows: how often the objective and its gradient were evaluated, where an evaluation over a sample
+        of the rows counts as the share of the rows that it saw. Rounded up.
     """
 
     points: FloatArray
     weights: FloatArray
     mmd2: float
+    mmd2_error: float
     evaluations: int
 
 
@@ -735,6 +742,10 @@ def fit_reduced_set(
     minimise || 1/n sum_i k(x_i, .) - sum_j beta_j k(z_j, .) ||^2 over z and beta together, by L-BFGS.
     It starts from rows that lie apart (k-means++).
 
+    Above n = 16,384 most steps are taken on a random sample of the rows, 8,192 or n / 12 of them, and the last sixth on
+    all, in float32 around the mean of the rows where that is exact enough (kernel values to 1e-5). Memory is
+    O(n d + K d + K^2).
+
     Parameters
     ----------
     X : array of shape (n, d)
@@ -743,11 +754,12 @@ def fit_reduced_set(
         K, at most n.
     gamma : float, default 0.1
     random_state : int or numpy.random.Generator, optional
-        Chooses the rows to start from.
+        Chooses the rows to start from and the sample.
     weights : {"nonnegative", "simplex", "free"}, default "nonnegative"
         nonnegative: beta >= 0, with the sum that fits best. simplex: beta >= 0, sum 1. free: any real numbers.
     max_evaluations : int, default 80
-        Limit on evaluations of the objective with its gradient; each costs about 6 n K d flops.
+        Limit on passes over all rows, each an evaluation of the objective with its gradient: about 6 n K d flops.
+        Above n = 16,384 the limit is 2 max_evaluations on the sample and max_evaluations / 6 on all rows.
     threads : int, optional
 
     Returns
@@ -779,9 +791,10 @@ def fit_reduced_set(
     budget = limit(max_evaluations, "max_evaluations")
     rule = _member(_core.WeightRule, weights, "weights")
     gamma = positive_gamma(gamma)
-    start = spread_rows(rows, count, gamma=gamma, generator=random_generator(random_state))
-    points, beta, value, evaluations = _core.fit_reduced_set(rows, start, gamma, rule, budget, resolve_threads(threads))
-    return ReducedSet(points, beta, value, evaluations)
+    generator = random_generator(random_state)
+    start = spread_rows(rows, count, gamma=gamma, generator=generator)
+    seed = int(generator.integers(2**63))
+    return ReducedSet(*_core.fit_reduced_set(rows, start, gamma, rule, budget, seed, resolve_threads(threads)))
 
 
 def require_weight_rule(weights: Any) -> None:

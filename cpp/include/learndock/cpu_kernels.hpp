@@ -106,10 +106,15 @@ struct CpuKernels {
   void (*embed_double_of_float)(const Embedding& query, double gamma, const float* tiles, Index tiles_count,
                                 double* widened, double* values);
 
-  /// For one tile of points z: mass[lane] += sum_i k(x_i, z_lane), and as differences, which lose no digit far from the
-  /// origin, moments[k][lane] += sum_i k(x_i, z_lane) (z_lane,k - x_ik).
-  void (*add_moments)(const double* rows, Index row_count, Index dim, double gamma, const double* tile, double* mass,
-                      double* moments);
+  /// For one tile of points z: mass[lane] += sum_i w_i k(x_i, z_lane), and as differences, which lose no digit far from
+  /// the origin, moments[k][lane] += sum_i w_i k(x_i, z_lane) (z_lane,k - x_ik). `moments` may be null.
+  void (*add_moments_double)(const double* rows, const double* weights, Index row_count, Index dim, double gamma,
+                             const double* tile, double* mass, double* moments);
+
+  /// The same in float32 for gamma = 1 and rows that lie in tiles, all of weight 1 and near the origin: the moments are
+  /// differences of sums. Sums of more than 256 rows are float64. `scratch`, for the moments, is of dim * tile_lanes.
+  void (*add_moments_float)(const float* row_tiles, Index row_count, Index dim, const float* tile, float* scratch,
+                            double* mass, double* moments);
 
   /// sum = sum_p weights[p] values[p] and error = sum_p |weights[p]| errors[p], in float64.
   void (*weighted_sums)(const float* weights, const float* values, const float* errors, Index count, double* sum,

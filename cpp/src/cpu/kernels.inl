@@ -34,8 +34,8 @@ constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,       integers,      embed_double,
-                                      embed_double_of_float,  add_moments,       weighted_sums, subtract_products,
-                                      raise_bounds_float,     raise_bounds_int16};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,        integers,          embed_double,
+                                      embed_double_of_float,  add_moments_double, add_moments_float, weighted_sums,
+                                      subtract_products,      raise_bounds_float, raise_bounds_int16};
 
 }  // namespace learndock

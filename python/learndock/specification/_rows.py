@@ -54,10 +54,10 @@ def move_off_rows(
     # Random odd multipliers: rows of equal hash are equal, but for an accident of 2^-64 that moves a point in vain.
     halves = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1], dtype=np.int64)
     multipliers = np.asarray(2 * halves + 1, dtype=np.uint64)
-    known = np.unique(_hashes(rows, multipliers))
+    of_rows = _hashes(rows, multipliers)
     distance = _NUDGE * length
     moved = False
-    while (on_row := np.isin(_hashes(points, multipliers), known)).any():
+    while (on_row := _members(_hashes(points, multipliers), of_rows)).any():
         moved = True
         direction = generator.normal(size=(int(on_row.sum()), points.shape[1]))
         points[on_row] += distance * direction / np.linalg.norm(direction, axis=1, keepdims=True)
@@ -72,3 +72,10 @@ def _hashes(rows: FloatArray, multipliers: npt.NDArray[np.uint64]) -> npt.NDArra
             bits = (column.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
             hashes += bits * multiplier
     return hashes
+
+
+def _members(few: npt.NDArray[np.uint64], many: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """np.isin, which would sort the many."""
+    ordered = np.sort(few)
+    nearest = ordered[np.minimum(np.searchsorted(ordered, many), len(few) - 1)]
+    return np.isin(few, many[nearest == many])
