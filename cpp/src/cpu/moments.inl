@@ -56,6 +56,8 @@ inline void add_tile_moments(const float* rows, Index count, Index dim, const fl
                              float* moments) {
   constexpr int parts = parts_of<float>;
   constexpr int lanes = lanes_of<float>;
+  // Smaller kernel values are 0: their products with coordinates could be denormal, which is slow.
+  const float negligible = -100.0f;
   Index row = 0;
   for (; row + together <= count; row += together) {
     const float* x = rows + row;
@@ -74,7 +76,8 @@ inline void add_tile_moments(const float* rows, Index count, Index dim, const fl
     for (int r = 0; r < together; ++r)
 #pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) {
-        kernel[r][part] = exp2(kernel[r][part] * -static_cast<float>(log2_e));
+        const Vec<float> exponent = kernel[r][part] * -static_cast<float>(log2_e);
+        kernel[r][part] = exponent < negligible ? Vec<float>{} : exp2(exponent);
         mass[part] += kernel[r][part];
       }
     for (Index k = 0; k < (moments ? dim : 0); ++k)
@@ -107,9 +110,12 @@ void add_moments_float(const float* row_tiles, Index row_count, Index dim, const
     float block_mass[tile_lanes];
 #pragma GCC unroll 8
     for (int part = 0; part < parts; ++part) store(block_mass + part * lanes_of<float>, sums[part]);
-    for (Index lane = 0; lane < tile_lanes; ++lane) mass[lane] += static_cast<double>(block_mass[lane]);
-    for (Index i = 0; i < moment_count; ++i)
-      moments[i] += static_cast<double>(block_mass[i % tile_lanes]) * static_cast<double>(tile[i]) -
-                    static_cast<double>(scratch[i]);
+    double wide_mass[tile_lanes];
+    for (Index lane = 0; lane < tile_lanes; ++lane) wide_mass[lane] = static_cast<double>(block_mass[lane]);
+    for (Index lane = 0; lane < tile_lanes; ++lane) mass[lane] += wide_mass[lane];
+    for (Index i = 0; i < moment_count; i += tile_lanes)
+      for (Index lane = 0; lane < tile_lanes; ++lane)
+        moments[i + lane] +=
+            wide_mass[lane] * static_cast<double>(tile[i + lane]) - static_cast<double>(scratch[i + lane]);
   }
 }
