@@ -396,7 +396,7 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
   if (sampled) {
     // Over a sample first, where an evaluation costs a twelfth or less, then corrected over all rows. Measured at
     // n = 100,000, d 8 and 32: twice the evaluations in the sample and a sixth of them over all rows end where the
-    // whole number over all rows does (within 1 %), in a third of the time.
+    // whole number over all rows does (within 2 %), in a third of the time.
     const Index sample = std::max(fewest_sample_rows, n / 12 / tile_lanes * tile_lanes), over_all = (budget + 5) / 6;
     std::vector<double> some(group_rows * dim);
     for (Index i = 0; i < group_rows; ++i) std::copy_n(rows + descent_rows.order[i] * dim, dim, some.begin() + i * dim);
