@@ -17,23 +17,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from learndock import errors, kernels, market, reuse
-    from learndock.config import set_threads, show_config
+    from learndock.config import set_max_memory, set_threads, show_config
     from learndock.dock import Dock
     from learndock.learnware import Learnware
+    from learndock.memory import MemoryEstimate, estimate
     from learndock.specification import RKMETableSpecification, SemanticQuery, SemanticSpecification, load_spec
 
 __all__ = [
     "Dock",
     "Learnware",
+    "MemoryEstimate",
     "RKMETableSpecification",
     "SemanticQuery",
     "SemanticSpecification",
     "__version__",
     "errors",
+    "estimate",
     "kernels",
     "load_spec",
     "market",
     "reuse",
+    "set_max_memory",
     "set_threads",
     "show_config",
 ]
@@ -43,10 +47,13 @@ __all__ = [
 _HOMES = {
     "Dock": "learndock.dock",
     "Learnware": "learndock.learnware",
+    "MemoryEstimate": "learndock.memory",
     "RKMETableSpecification": "learndock.specification",
     "SemanticQuery": "learndock.specification",
     "SemanticSpecification": "learndock.specification",
+    "estimate": "learndock.memory",
     "load_spec": "learndock.specification",
+    "set_max_memory": "learndock.config",
     "set_threads": "learndock.config",
     "show_config": "learndock.config",
 }

@@ -33,6 +33,7 @@ from learndock._validation import (
 )
 from learndock.config import resolve_threads
 from learndock.errors import InvalidArgument, SpecificationMismatch
+from learndock.memory import at_once, mmd2_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -351,6 +352,7 @@ def mmd2(
     gamma: float,
     precision: Precision = "float32",
     threads: int | None = None,
+    max_memory: int | None = None,
 ) -> FloatArray:
     """Squared MMD of many embeddings against many.
 
@@ -368,6 +370,9 @@ def mmd2(
         a batch packed in float32; its error is about 1e-7 of sum |a_i b_j k|, and products whose bound is above 1e-3 of
         ||P|| ||Q|| (points far apart, say) are computed again in float64.
     threads : int, optional
+    max_memory : int, optional
+        Bytes to work with beside arguments and result: so many queries are taken at a time. Default:
+        `learndock.set_max_memory`, or 1 GiB.
 
     Returns
     -------
@@ -377,7 +382,8 @@ def mmd2(
     Raises
     ------
     InvalidArgument
-        For wrong shapes, NaN or infinity, gamma <= 0, or float32 asked of a float64 batch.
+        For wrong shapes, NaN or infinity, gamma <= 0, float32 asked of a float64 batch, or a `max_memory` in which not
+        one query has room.
     SpecificationMismatch
         If the queries and the batch have different d.
 
@@ -397,26 +403,54 @@ def mmd2(
     pairs = _as_pairs(queries)
     for i, (z, _) in enumerate(pairs):
         _require_dim(z.shape[1], packed.dim, f"queries[{i}]")
-    batch = (packed.tiles, packed.weights, packed.offsets)
-    if precision == "float32":
-        if packed.dtype != np.float32:
-            raise InvalidArgument("precision: float32 needs embeddings packed in float32, got float64")
-        prepared = [_core.PreparedQuery(z, beta, gamma) for z, beta in pairs]
-        products, errors = _core.inner_products_float(prepared, *batch, count)
-    elif precision == "float64":
-        products = _core.inner_products([z for z, _ in pairs], [beta for _, beta in pairs], *batch, gamma, count)
-    else:
+    if precision not in ("float32", "float64"):
         raise InvalidArgument(f'precision: expected "float32" or "float64", got {precision!r}')
+    if precision == "float32" and packed.dtype != np.float32:
+        raise InvalidArgument("precision: float32 needs embeddings packed in float32, got float64")
+    each, fixed = mmd2_bytes(len(packed))
+    step = at_once(len(pairs), each=each, fixed=fixed, max_memory=max_memory)
     query_self = np.array([inner(z, beta, z, beta, gamma=gamma, threads=count or None) for z, beta in pairs])
     packed_self = packed.self_inner(gamma=gamma, threads=threads)
-    if precision == "float32":
-        # Rounding may leave a norm of 0 a little below 0.
-        norms = np.outer(np.sqrt(np.maximum(query_self, 0)), np.sqrt(np.maximum(packed_self, 0)))
-        weak = errors > _WEAKEST_FLOAT32 * norms
-        for i in np.flatnonzero(weak.any(axis=1)).tolist():
-            chosen = np.flatnonzero(weak[i])
-            products[i, chosen] = _core.chosen_inner_products(*pairs[i], *batch, chosen, gamma, count)
-    return query_self[:, None] - 2 * products + packed_self
+    norms = np.sqrt(np.maximum(packed_self, 0))  # rounding may leave a norm of 0 a little below 0
+    distances = np.empty((len(pairs), len(packed)))
+    for begin in range(0, len(pairs), step):
+        block = slice(begin, begin + step)
+        if precision == "float32":
+            limits = _WEAKEST_FLOAT32 * np.sqrt(np.maximum(query_self[block], 0))
+            products = _products_float32(pairs[block], packed, gamma, limits, norms, count)
+        else:
+            products = _core.inner_products(
+                [z for z, _ in pairs[block]],
+                [beta for _, beta in pairs[block]],
+                packed.tiles,
+                packed.weights,
+                packed.offsets,
+                gamma,
+                count,
+            )
+        products *= -2
+        np.add(query_self[block, None], products, out=distances[block])
+        distances[block] += packed_self
+    return distances
+
+
+def _products_float32(
+    pairs: Sequence[tuple[FloatArray, FloatArray]],
+    packed: PackedEmbeddings,
+    gamma: float,
+    limits: FloatArray,
+    norms: FloatArray,
+    threads: int,
+) -> FloatArray:
+    """<P, Q> in float32, and in float64 where the error's bound is above limits[P] norms[Q]."""
+    batch = (packed.tiles, packed.weights, packed.offsets)
+    prepared = [_core.PreparedQuery(z, beta, gamma) for z, beta in pairs]
+    products, errors = _core.inner_products_float(prepared, *batch, threads)
+    weak = errors > np.outer(limits, norms)
+    for i in np.flatnonzero(weak.any(axis=1)).tolist():
+        chosen = np.flatnonzero(weak[i])
+        products[i, chosen] = _core.chosen_inner_products(*pairs[i], *batch, chosen, gamma, threads)
+    return products
 
 
 def embed(points: Any, weights: Any, at: Any, *, gamma: float, threads: int | None = None) -> FloatArray:

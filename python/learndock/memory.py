@@ -1,0 +1,243 @@
+"""How much memory calls take: an estimate before, and the bound that they keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from learndock._core import default_threads
+from learndock._validation import positive_integer
+from learndock.config import resolve_max_memory, resolve_threads
+from learndock.errors import InvalidArgument
+
+__all__ = ["MemoryEstimate", "at_once", "estimate", "mmd2_bytes"]
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+_DOUBLE, _FLOAT = 8, 4
+# Pairs that L-BFGS keeps, each a step and a change of the gradient.
+_KEPT_PAIRS = 20
+# What a dock writes at a time.
+_SEGMENT = 1 << 29
+
+
+def _readable(size: float) -> str:
+    """A number of bytes with three digits and a unit, such as 1.23 GB."""
+    unit = 0
+    while size >= 999.5 and unit + 1 < len(_UNITS):
+        size /= 1000
+        unit += 1
+    return f"{size:.3g} {_UNITS[unit]}"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """What a call needs, in bytes; made by `estimate`.
+
+    Attributes
+    ----------
+    inputs : int
+        The call's arguments, in the form in which it reads them (float64, mostly): held by the caller, or made by the
+        call where they come in another form.
+    working : int
+        What the call allocates beside them, at its peak. `set_max_memory` bounds it.
+    results : int
+        What it returns.
+    disk : int
+        What it reads from files or writes to them: a dock's are mapped, and take memory while there is enough.
+    """
+
+    inputs: int
+    working: int
+    results: int
+    disk: int = 0
+
+    @property
+    def memory(self) -> int:
+        """All that is not on disk."""
+        return self.inputs + self.working + self.results
+
+    def __repr__(self) -> str:
+        shown = ("inputs", "working", "results", "disk")
+        return f"MemoryEstimate({', '.join(f'{name} {_readable(getattr(self, name))}' for name in shown)})"
+
+
+def at_once(count: int, *, each: int, fixed: int = 0, max_memory: int | None) -> int:
+    """How many of `count` like things a call may work on together.
+
+    Parameters
+    ----------
+    count : int
+        At least 1.
+    each, fixed : int
+        Bytes that each of them takes, and the call beside them.
+    max_memory : int, optional
+        The caller's argument; None for the setting.
+
+    Raises
+    ------
+    InvalidArgument
+        If not even one has room.
+    """
+    bound = resolve_max_memory(max_memory)
+    if fixed + each > bound:
+        raise InvalidArgument(
+            f"max_memory: expected at least {fixed + each} ({_readable(fixed + each)}), which this call works with, "
+            f"got {bound} ({_readable(bound)})"
+        )
+    return _together(count, each=each, fixed=fixed, bound=bound)
+
+
+def _together(count: int, *, each: int, fixed: int, bound: int) -> int:
+    return max(1, min(count, (bound - fixed) // each))
+
+
+def mmd2_bytes(batch: int) -> tuple[int, int]:
+    """What `kernels.mmd2` takes for each query, and beside them, against a batch of so many embeddings."""
+    # A query has products, their errors' bounds, the bounds' limits, and which of them are beyond; the batch has the
+    # norms of its embeddings.
+    return (3 * _DOUBLE + 1) * batch, 2 * _DOUBLE * batch
+
+
+def estimate(
+    call: str,
+    *,
+    n: int,
+    dim: int = 1,
+    n_points: int = 100,
+    users: int = 1,
+    threads: int | None = None,
+    max_memory: int | None = None,
+) -> MemoryEstimate:
+    """How much memory and disk a call needs, before it is made.
+
+    ================  ==========================================  ========================  =========================
+    call              n                                           n_points                  users
+    ================  ==========================================  ========================  =========================
+    ``"fit"``         rows of the table                           points of the sketch
+    ``"ingest"``      specifications                              points of each
+    ``"search"``      specifications in the dock                  points of each            specifications that ask
+    ``"mmd2"``        embeddings in the batch                     points of each            queries
+    ``"herd"``        candidates                                  samples to choose
+    ``"mixture"``     candidates of each user                                               users
+    ``"simplex_qp"``  problems                                    weights of each
+    ================  ==========================================  ========================  =========================
+
+    Parameters
+    ----------
+    call : str
+        One of the table's: `RKMETableSpecification.fit`, `Dock.ingest`, `Dock.search` or `search_many`, or a function
+        of `learndock.kernels`.
+    n, n_points, users : int
+        Counts; the table says of what.
+    dim : int, default 1
+        Coordinates d of a point. Mixtures and quadratic programs have none.
+    threads : int, optional
+        As in the call.
+    max_memory : int, optional
+        As in the call; None for `set_max_memory`, or 1 GiB. A call whose smallest piece of work is larger says so.
+
+    Returns
+    -------
+    MemoryEstimate
+        Right within a factor of 1.5 where it is tens of megabytes or more; the interpreter has some of its own.
+
+    Raises
+    ------
+    InvalidArgument
+        If `call` is unknown, or a count is not a positive integer.
+
+    Examples
+    --------
+    A million specifications of 100 points in 32 dimensions, searched for one user:
+
+    >>> import learndock as ld
+    >>> ld.estimate("search", n=1_000_000, dim=32, n_points=100)
+    MemoryEstimate(inputs 26.4 kB, working 72 MB, results 64 kB, disk 13.2 GB)
+    """
+    if not isinstance(call, str) or call not in _CALLS:
+        raise InvalidArgument(f"call: expected one of {', '.join(_CALLS)}, got {call!r}")
+    counts = {"n": n, "dim": dim, "n_points": n_points, "users": users}
+    n, dim, n_points, users = (positive_integer(value, name) for name, value in counts.items())
+    sizes = _Sizes(n, dim, n_points, users, resolve_threads(threads) or default_threads())
+    return _CALLS[call](sizes, resolve_max_memory(max_memory))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    n: int
+    dim: int
+    n_points: int
+    users: int
+    threads: int
+
+    @property
+    def packed(self) -> int:
+        """Bytes of n embeddings in the order in which the kernels read them, with weights and offsets."""
+        return self.n * (self.n_points * (self.dim + 1) * _FLOAT + _DOUBLE)
+
+    @property
+    def asking(self) -> int:
+        """Bytes of the points and weights of all users."""
+        return self.users * self.n_points * (self.dim + 1) * _DOUBLE
+
+
+def _fit(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    n, dim, points = sizes.n, sizes.dim, sizes.n_points
+    table = n * dim * _DOUBLE
+    # The data's own norm: centred rows, narrowed and packed, where they are many; a block of rows against all others.
+    narrow = 2 * _FLOAT if n > 16_384 else 0
+    norm = n * dim * (_DOUBLE + narrow) + sizes.threads * n * (_DOUBLE + 2 * _FLOAT)
+    # The descent: what L-BFGS keeps, sums of the data's parts, kernel matrices.
+    variables = points * (dim + 1) * _DOUBLE
+    descent = variables * (2 * _KEPT_PAIRS + 10) + 8 * variables + 3 * points * points * _DOUBLE
+    working = max(norm, descent)
+    return MemoryEstimate(table, working, variables)
+
+
+def _ingest(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    # A segment at a time: a copy, and the packed one.
+    segment = min(sizes.packed, _SEGMENT)
+    return MemoryEstimate(sizes.packed, 2 * segment, 100 * sizes.n, sizes.packed + 2 * _DOUBLE * sizes.n)
+
+
+def _search(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    each = 4 * _DOUBLE * sizes.n  # products and their errors' bounds, distances and theirs
+    fixed = 5 * _DOUBLE * sizes.n  # ids and self products of all, ranks
+    together = _together(sizes.users, each=each, fixed=fixed, bound=bound)
+    disk = sizes.packed + 2 * _DOUBLE * sizes.n
+    return MemoryEstimate(sizes.asking, fixed + together * each, 64_000 * sizes.users, disk)
+
+
+def _mmd2(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    each, fixed = mmd2_bytes(sizes.n)
+    together = _together(sizes.users, each=each, fixed=fixed, bound=bound)
+    return MemoryEstimate(sizes.packed + sizes.asking, fixed + together * each, sizes.users * sizes.n * _DOUBLE)
+
+
+def _herd(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    working = sizes.n * (sizes.dim + 2) * _DOUBLE + sizes.n
+    return MemoryEstimate(sizes.n * (sizes.dim + 1) * _DOUBLE, working, sizes.n_points * _DOUBLE)
+
+
+def _mixture(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    gram = sizes.users * sizes.n**2
+    inputs = gram * _DOUBLE + sizes.users * (sizes.n + 1) * _DOUBLE
+    return MemoryEstimate(inputs, gram, sizes.users * (sizes.n + 1) * _DOUBLE)
+
+
+def _simplex_qp(sizes: _Sizes, bound: int) -> MemoryEstimate:
+    matrices = sizes.n * sizes.n_points**2 * _DOUBLE
+    vectors = sizes.n * sizes.n_points * _DOUBLE
+    return MemoryEstimate(matrices + vectors, 2 * matrices, vectors + 2 * sizes.n * _DOUBLE)
+
+
+_CALLS: dict[str, Callable[[_Sizes, int], MemoryEstimate]] = {
+    "fit": _fit,
+    "ingest": _ingest,
+    "search": _search,
+    "mmd2": _mmd2,
+    "herd": _herd,
+    "mixture": _mixture,
+    "simplex_qp": _simplex_qp,
+}
