@@ -1,0 +1,79 @@
+"""Sizes, seeds and data of all benchmarks, in one place."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+SEED = 11
+# Sizes up to a million take minutes and gigabytes each.
+LARGE = os.environ.get("LEARNDOCK_BENCH_LARGE") == "1"
+
+DIMS = (8, 32, 128)
+POINTS = 100
+SPECIFICATIONS = (500, 100_000, 1_000_000) if LARGE else (500,)
+DOCKED = (1_000, 100_000, 1_000_000) if LARGE else (1_000,)
+ROWS = (5_000, 100_000, 1_000_000) if LARGE else (5_000,)
+CANDIDATES = (10_000, 100_000, 1_000_000) if LARGE else (10_000,)
+
+
+def _random(*of: int) -> np.random.Generator:
+    return np.random.default_rng([SEED, *of])
+
+
+def gamma_of(dim: int) -> float:
+    """Pairs of points at distance about 1 / gamma^(1/2): kernel values neither all 0 nor all 1."""
+    return 1 / dim
+
+
+def embeddings(count: int, points: int, dim: int) -> tuple[Array, Array]:
+    """Points (N, K, d) and weights (N, K) of embeddings that lie around centres of their own, in float32."""
+    random = _random(count, points, dim)
+    z = random.standard_normal((count, points, dim), dtype=np.float32)
+    z += 0.5 * random.standard_normal((count, 1, dim), dtype=np.float32)
+    return z, np.full((count, points), 1 / points, dtype=np.float32)
+
+
+@functools.cache
+def users(count: int, points: int, dim: int) -> list[tuple[Array, Array]]:
+    """Points (K, d) and weights (K,) of embeddings that ask."""
+    random = _random(1, count, points, dim)
+    return [(random.normal(size=(points, dim)), random.dirichlet(np.full(points, 5.0))) for _ in range(count)]
+
+
+def rows(count: int, dim: int) -> Array:
+    """A table (n, d): five Gaussians."""
+    random = _random(2, count, dim)
+    return 1.5 * random.normal(size=(5, dim))[random.integers(5, size=count)] + random.normal(size=(count, dim))
+
+
+def problems(count: int, size: int, *, dim: int = 8) -> tuple[Array, Array]:
+    """Kernel matrices (B, n, n) and vectors (B, n) as the weights of a fit are found with.
+
+    n points, and the mean of the kernel from each of them to 4 n rows of the same distribution.
+    """
+    random = _random(3, count, size, dim)
+    z = random.normal(size=(count, size, dim))
+    data = random.normal(size=(count, 4 * size, dim))
+
+    def kernel(x: Array, y: Array) -> Array:
+        squares = (x * x).sum(axis=2)[:, :, None] + (y * y).sum(axis=2)[:, None, :]
+        return np.asarray(np.exp(-gamma_of(dim) * (squares - 2 * x @ y.transpose(0, 2, 1))))
+
+    among = kernel(z, z)
+    return (among + among.transpose(0, 2, 1)) / 2, kernel(z, data).mean(axis=2)
+
+
+def mixtures(count: int, size: int) -> tuple[Array, Array, Array]:
+    """Gram matrices (U, m, m), cross products (U, m) and self products (U,) of users who are mixtures, nearly."""
+    random = _random(4, count, size)
+    gram, _ = problems(count, size)
+    shares = random.dirichlet(np.full(size, 0.1), size=count)
+    cross = np.einsum("uij,uj->ui", gram, shares)
+    return gram, 0.98 * cross, np.einsum("ui,ui->u", cross, shares)
