@@ -116,6 +116,19 @@ def oldest(session: nox.Session) -> None:
     session.run("pytest", "-W", "default::DeprecationWarning", *(session.posargs or ["-m", "not slow"]))
 
 
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks by asv, each once, with what they compare with; arguments go to `asv run`."""
+    session.install("--upgrade", "pip>=25.1")  # older ones know no dependency groups
+    session.install(".", "--group", "bench")
+    session.chdir("benchmarks")
+    session.run("asv", "machine", "--yes")
+    commit = session.run("git", "rev-parse", "HEAD", external=True, silent=True).strip()
+    arguments = session.posargs or ["--quick"]
+    session.run("asv", "run", "-E", "existing", "--set-commit-hash", commit, *arguments)
+    session.run("asv", "publish", "HEAD^!")
+
+
 @nox.session(venv_backend="none")
 def aarch64(session: nox.Session) -> None:
     """Cross-compile the core for 64-bit ARM and run the tests of its kernels under qemu; arguments go to pytest."""

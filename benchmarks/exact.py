@@ -24,12 +24,19 @@ def inner(p: tuple[Array, Array], q: tuple[Array, Array], gamma: float) -> float
 
 def kernel_mean(X: Array, at: Array, gamma: float) -> Array:
     """1/n sum_i k(x_i, y) at each row y."""
-    blocks = (kernel(X[i : i + _BLOCK], at, gamma).sum(axis=0) for i in range(0, len(X), _BLOCK))
-    return np.asarray(sum(blocks) / len(X))
+    sums = np.zeros(len(at))
+    for begin in range(0, len(at), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        for i in range(0, len(X), _BLOCK):
+            sums[block] += kernel(X[i : i + _BLOCK], at[block], gamma).sum(axis=0)
+    return sums / len(X)
 
 
 def mmd2_to_rows(points: Array, weights: Array, X: Array, gamma: float) -> float:
-    """Squared MMD between weighted points and the rows of X, of which 20,000 at most stand for all."""
+    """Squared MMD between weighted points and the rows of X.
+
+    20,000 rows at most stand for all, evenly taken, which adds up to 1 / 20,000.
+    """
     rows = X[:: max(1, len(X) // 20_000)]
     own = float(np.mean(kernel_mean(rows, rows, gamma)))
     return (

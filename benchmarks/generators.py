@@ -32,9 +32,9 @@ def gamma_of(dim: int) -> float:
     return 1 / dim
 
 
-def embeddings(count: int, points: int, dim: int) -> tuple[Array, Array]:
+def embeddings(count: int, points: int, dim: int, *, part: int = 0) -> tuple[Array, Array]:
     """Points (N, K, d) and weights (N, K) of embeddings that lie around centres of their own, in float32."""
-    random = _random(count, points, dim)
+    random = _random(count, points, dim, part)
     z = random.standard_normal((count, points, dim), dtype=np.float32)
     z += 0.5 * random.standard_normal((count, 1, dim), dtype=np.float32)
     return z, np.full((count, points), 1 / points, dtype=np.float32)

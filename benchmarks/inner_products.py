@@ -30,6 +30,7 @@ class SquaredMMD:
         machine.use(instruction_set, threads)
         from learndock import kernels
 
+        machine.require_room(2 * 4 * N * K * (d + 1))
         self.z, self.weights = generators.embeddings(N, K, d)
         self.packed = kernels.pack(self.z, self.weights)
         self.queries = generators.users(1, K, d)
@@ -70,6 +71,7 @@ class Queries:
         machine.use(instruction_set, threads)
         from learndock import kernels
 
+        machine.require_room(2 * 4 * N * K * (d + 1))
         self.packed = kernels.pack(*generators.embeddings(N, K, d))
         self.queries = generators.users(Q, K, d)
         self.gamma = generators.gamma_of(d)
@@ -86,12 +88,14 @@ class _Docked:
     def fill(self, N: int, d: int, K: int, users: int) -> None:
         import learndock as ld
 
+        needed = ld.estimate("search", n=N, dim=d, n_points=K, users=users)
+        machine.require_room(needed.memory, disk=2 * needed.disk)
         self.folder = Path(tempfile.mkdtemp(prefix="learndock-benchmark-"))
         self.dock = ld.Dock(self.folder / "dock")
         gamma = generators.gamma_of(d)
         most = 20_000  # specifications made at a time
         for begin in range(0, N, most):
-            z, weights = generators.embeddings(min(most, N - begin), K, d)
+            z, weights = generators.embeddings(min(most, N - begin), K, d, part=begin)
             self.dock.ingest(points=z, weights=weights, gamma=gamma)
         self.dock.optimize()
         self.users = [ld.RKMETableSpecification(*user, gamma=gamma) for user in generators.users(users, K, d)]
@@ -144,6 +148,7 @@ class Baselines:
 
     def setup(self, library: str, threads: int, N: int, d: int, K: int) -> None:
         machine.use(None, threads)
+        machine.require_room(3 * 4 * N * K * (d + 2))
         z, weights = generators.embeddings(N, K, d)
         self.chunks = list(itertools.pairwise([*range(0, N, _CHUNK), N]))
         self.products = baselines.scan(

@@ -59,6 +59,17 @@ def use(instruction_set: str | None, threads: int) -> None:
     set_threads(threads)
 
 
+def require_room(memory: int, *, disk: int = 0) -> None:
+    """NotImplementedError where this machine has no room for a benchmark's data."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines())
+    free = 1024 * int(fields["MemAvailable"].split()[0])
+    if memory > free / 2:
+        raise NotImplementedError(f"it takes {memory / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free")
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if disk > free / 2:
+        raise NotImplementedError(f"it takes {disk / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free")
+
+
 def _floor_program(instruction_set: str) -> Path:
     """floor.cpp, compiled for an instruction set; kept from one process to the next."""
     source = Path(__file__).with_name("floor.cpp")
@@ -114,8 +125,10 @@ def processor() -> str:
 
 def versions() -> dict[str, str]:
     """Python, learndock and every baseline that is installed."""
-    found = {"python": platform.python_version()}
-    for name in ("learndock", "numpy", "scipy", "scikit-learn", "torch", "jax", "goodpoints", "coreax", "learnware"):
+    import learndock
+
+    found = {"python": platform.python_version(), "learndock": learndock.__version__}
+    for name in ("numpy", "scipy", "scikit-learn", "torch", "jax", "goodpoints", "coreax", "learnware"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
