@@ -6,9 +6,9 @@ small sizes that writes nothing. `--check` measures nothing: it fails where the 
 results file that it names.
 
 What is timed are short pieces of work, again and again, and the best of them counts: what others do on the machine then
-costs repeats rather than figures. A machine that is shared has slow seconds too, so all jobs are gone through in several
-rounds, and the best of a piece, a limit or another's is the best of all rounds. A process of its own measures each job
-with each instruction set.
+costs repeats rather than figures. A machine that is shared has slow seconds too, so all jobs are gone through in
+several rounds, and the best of a piece, a limit or another's is the best of all rounds. A process of its own measures
+each job with each instruction set.
 """
 
 from __future__ import annotations

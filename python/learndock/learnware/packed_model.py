@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from learnware.model import BaseModel  # type: ignore[import-not-found]
+from learnware.model import BaseModel
 
 _FOLDER = Path(__file__).parent
 

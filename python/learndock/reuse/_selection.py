@@ -106,7 +106,7 @@ def trained(selector: Any, samples: FloatArray, origins: IndexArray, generator: 
 
         return clone(selector).fit(flat, origins)
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     trees = HistGradientBoostingClassifier(early_stopping=False, random_state=int(generator.integers(2**31)))
     # A thousand samples are too few to share out: where others use the processors, threads that wait for one another
