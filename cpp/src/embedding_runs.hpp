@@ -87,7 +87,7 @@ struct BoundedScratch {
 template <class Query>
 void bounded_products_of_run(const Query& query, const PackedEmbeddings<float>& batch, Index begin, Index end,
                              const TileRange& range, BoundedScratch<Query>& own, double* products, double* errors) {
-  auto* scratch = own.scratch.reserve(batch.dim * Query::scratch_lanes);
+  auto* scratch = own.scratch.reserve(embed_scratch_size(batch.dim));
   float* values = own.values.reserve(range.points());
   float* value_errors = own.errors.reserve(range.points());
   query.embed(tiles_of(batch, range), range.count, scratch, values, value_errors);

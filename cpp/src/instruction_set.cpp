@@ -7,6 +7,10 @@
 #ifdef LEARNDOCK_X86_64
 #include <cpuid.h>
 #endif
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace learndock {
 
@@ -33,6 +37,26 @@ bool has_avx512() {
 }
 
 bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+
+/// Whether the process may use AMX's registers. Linux gives them on demand only: they are 8 KB a thread.
+bool may_use_matrix_registers() {
+#if defined(__linux__)
+  constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr long matrix_data = 18;             // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, matrix_data) == 0;
+#else
+  return false;
+#endif
+}
+
+bool has_amx() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned amx_bf16 = 1u << 22, amx_tile = 1u << 24;
+  constexpr unsigned long long saved = 3ull << 17;  // XCR0: the registers' shapes and their data
+  if (!has_avx512vnni() || (saved_registers() & saved) != saved) return false;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+  return (edx & amx_bf16) && (edx & amx_tile) && may_use_matrix_registers();
+}
 #endif
 
 bool always() { return true; }
@@ -45,11 +69,13 @@ struct Variant {
 
 const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = {
+      {"amx_twin", always, &amx_twin_kernels},  // for tests: first, and so never the newest
       {"baseline", always, &baseline_kernels},
 #ifdef LEARNDOCK_X86_64
       {"avx2", has_avx2, &avx2_kernels},
       {"avx512", has_avx512, &avx512_kernels},
       {"avx512vnni", has_avx512vnni, &avx512vnni_kernels},
+      {"amx", has_amx, &amx_kernels},
 #endif
   };
   return all;

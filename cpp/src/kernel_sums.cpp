@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "embedding_runs.hpp"
@@ -32,6 +33,31 @@ void embed(const Embedding& query, double gamma, const float* tiles, Index count
   active_kernels().embed_double_of_float(query, gamma, tiles, count, widened, values);
 }
 
+/// Error of an exponent, to first order, per unit of gamma (||x||^2 + ||y||^2).
+double product_error(Index dim) {
+  constexpr double split = 3.0 / (1 << 16);
+  return unit_roundoff * 3 * static_cast<double>(dim + 4) +
+         (active_kernels().splits_rows ? split + unit_roundoff * 6 * static_cast<double>(dim) : 0.0);
+}
+
+/// A number as the sum of two of bfloat16, each the bits of a float whose lower half is 0.
+struct Split {
+  std::uint32_t high, low;
+
+  explicit Split(float x) : high(rounded(x)) {
+    float value;
+    std::memcpy(&value, &high, sizeof value);
+    low = rounded(x - value);
+  }
+
+ private:
+  static std::uint32_t rounded(float x) {
+    std::uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return (bits + 0x8000u) & 0xffff0000u;
+  }
+};
+
 /// Memory of one worker for sums in float64.
 struct Scratch {
   AlignedArray<double> widened, values;
@@ -51,22 +77,28 @@ struct Scratch {
 PreparedQuery::PreparedQuery(const Embedding& query, double gamma)
     : dim_(query.dim),
       exponent_scale_(static_cast<float>(gamma * log2_e)),
-      error_slope_(static_cast<float>(unit_roundoff * 3 * static_cast<double>(query.dim + 4) * gamma)) {
+      error_slope_(static_cast<float>(gamma * product_error(query.dim))) {
   for (const QueryGroup& group : query_groups(query, gamma, group_radius)) add_group(query, group, gamma);
 }
 
 void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, double gamma) {
   const Index count = group.count();
   const Index first = static_cast<Index>(rows_.size());
-  rows_.resize(first + count * dim_);
+  const bool splits = active_kernels().splits_rows;
+  if (splits)
+    add_split_rows(group, gamma);
+  else
+    rows_.resize(first + count * dim_);
   // exp2 ends at 2^-126, the sum times the scale at 2^-149.
   double floor = std::ldexp(group.scale, -124) * static_cast<double>(count) + std::ldexp(1.0, -148);
   double largest_log = 0;
   for (Index i = 0; i < count; ++i) {
     const double* x = group.shifted.data() + i * dim_;
-    const BlockPlace place(i, count, dim_);
-    float* to = rows_.data() + first + place.first;
-    for (Index k = 0; k < dim_; ++k) to[k * place.stride] = static_cast<float>(2 * gamma * log2_e * x[k]);
+    if (!splits) {
+      const BlockPlace place(i, count, dim_);
+      float* to = rows_.data() + first + place.first;
+      for (Index k = 0; k < dim_; ++k) to[k * place.stride] = static_cast<float>(2 * gamma * log2_e * x[k]);
+    }
     const double weight = std::abs(query.weights[group.rows[i]]);
     const double log = log_weight(weight, group.scale);
     row_terms_.push_back(static_cast<float>(log - gamma * log2_e * group.norms[i]));
@@ -79,12 +111,36 @@ void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, d
   for (double c : group.centre) centres_.push_back(static_cast<float>(c));
   signs_.push_back(static_cast<float>(group.sign));
   scales_.push_back(static_cast<float>(group.scale));
-  const double fixed = 3 * static_cast<double>(dim_ + 4) * group.radius + static_cast<double>(count) + 20;
-  error_terms_.push_back(static_cast<float>(unit_roundoff * fixed + largest_log));
+  const double fixed = product_error(dim_) * group.radius + unit_roundoff * (static_cast<double>(count) + 20);
+  error_terms_.push_back(static_cast<float>(fixed + largest_log));
   // A gamma for which float32 can't hold squares near 1 / gamma: the bound says that nothing is known.
   const bool in_range = exponent_scale_ >= 1e-30f && exponent_scale_ <= 1e30f;
   error_floors_.push_back(in_range ? static_cast<float>(floor) : std::numeric_limits<float>::infinity());
   group_begin_.push_back(group_begin_.back() + count);
+}
+
+/// In blocks of 16 rows, each number as two of bfloat16: [high, high, low].
+void PreparedQuery::add_split_rows(const QueryGroup& group, double gamma) {
+  constexpr Index block_rows = 16, step_pairs = 16;
+  const Index count = group.count(), steps = split_steps(dim_), pairs = (dim_ + 1) / 2;
+  const Index first = static_cast<Index>(split_rows_.size());
+  split_rows_.resize(first + count * steps * step_pairs);
+  for (Index i = 0; i < count; ++i) {
+    const Index block = i / block_rows, rows = std::min(block_rows, count - block * block_rows);
+    const auto put = [&](Index pair, std::uint32_t both) {
+      const Index at = block * block_rows * steps + pair / step_pairs * rows + i % block_rows;
+      split_rows_[first + at * step_pairs + pair % step_pairs] = both;
+    };
+    const auto scaled = [&](Index k) {
+      return k < dim_ ? static_cast<float>(2 * gamma * log2_e * group.shifted[i * dim_ + k]) : 0.0f;
+    };
+    for (Index pair = 0; pair < pairs; ++pair) {
+      const Split low(scaled(2 * pair)), high(scaled(2 * pair + 1));
+      put(pair, low.high >> 16 | high.high);
+      put(pairs + pair, low.high >> 16 | high.high);
+      put(2 * pairs + pair, low.low >> 16 | high.low);
+    }
+  }
 }
 
 void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const {
@@ -97,6 +153,7 @@ void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted,
   rows.error_terms = error_terms_.data();
   rows.error_floors = error_floors_.data();
   rows.rows = rows_.data();
+  rows.split_rows = split_rows_.data();
   rows.row_terms = row_terms_.data();
   rows.scales = scales_.data();
   rows.exponent_scale = exponent_scale_;

@@ -935,7 +935,8 @@ def top_k(values: Any, k: int) -> IndexArray:
 def instruction_sets() -> dict[str, Any]:
     """Which variants of the kernels were built, which this machine can run, and which one runs.
 
-    The environment variable LEARNDOCK_SIMD forces one for the process ("baseline", "avx2", "avx512").
+    The environment variable LEARNDOCK_SIMD forces one for the process: "baseline", "avx2", "avx512", "avx512vnni",
+    "amx", or "amx_twin", the arithmetic of AMX in plain C++, which is there for tests.
 
     Examples
     --------

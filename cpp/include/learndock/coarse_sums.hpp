@@ -41,9 +41,8 @@ class CoarseQuery {
   bool pays() const;
 
   using Scratch = std::int32_t;
-  static constexpr Index scratch_lanes = embed_scratch_lanes;
 
-  /// values and error bounds at all points of the tiles; `pairs` is scratch of dim * scratch_lanes.
+  /// values and error bounds at all points of the tiles; `pairs` is scratch of embed_scratch_size(dim).
   void embed(const float* tiles, Index tiles_count, std::int32_t* pairs, float* values, float* errors) const;
 
  private:

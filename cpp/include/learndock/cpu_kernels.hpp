@@ -13,8 +13,11 @@ namespace learndock {
 /// Rows of a query that the float32 kernel works on together.
 inline constexpr int query_block_rows = 6;
 
-/// Floats of scratch memory that embed_float needs a coordinate.
-inline constexpr Index embed_scratch_lanes = 32;
+/// Numbers of 32 bits of scratch memory that embed_float and embed_integers need.
+constexpr Index embed_scratch_size(Index dim) { return 2 * 16 * (3 * ((dim + 1) / 2) + 15); }
+
+/// Matrix registers of 16 pairs that a row takes for the products of split numbers: 3 (dim + 1) / 2 pairs.
+constexpr Index split_steps(Index dim) { return (3 * ((dim + 1) / 2) + 15) / 16; }
 
 /// The rows of a query for the float32 kernel, cut into groups. Each group has one sign of the weights and a centre
 /// of its own, so that norms stay small: |a| exp(-gamma ||x - y||^2) = scale 2^(row_term + lane_term + <row, y -
@@ -29,9 +32,12 @@ struct QueryRows {
   const float* error_floors = nullptr;  ///< [group_count] absolute error of the group's sum, where values underflow
   const float* scales = nullptr;        ///< [group_count] largest |weight| of each group
   const float* rows = nullptr;          ///< 2 gamma log2(e) (x - centre), in blocks
-  const float* row_terms = nullptr;     ///< [rows] log2(|weight| / scale) - gamma log2(e) ||x - centre||^2
-  float exponent_scale = 0;             ///< gamma log2(e)
-  float error_slope = 0;                ///< relative error per unit of ||y - centre||^2
+  /// The same as pairs of bfloat16 [high, high, low], in blocks of 16 rows [block][split_steps][row][16 pairs]: what
+  /// embed_float reads where splits_rows says so, and `rows` otherwise.
+  const std::uint32_t* split_rows = nullptr;
+  const float* row_terms = nullptr;  ///< [rows] log2(|weight| / scale) - gamma log2(e) ||x - centre||^2
+  float exponent_scale = 0;          ///< gamma log2(e)
+  float error_slope = 0;             ///< relative error per unit of ||y - centre||^2
 };
 
 /// Norm to which the points of the integer kernel are scaled. With rows of norm at most integer_row_norm every inner
@@ -88,13 +94,14 @@ inline constexpr Index herding_lanes = 64;
 
 struct CpuKernels {
   const char* name;
+  bool splits_rows;  ///< whether embed_float reads split_rows
 
   /// values[p] = sum_i a_i k(x_i, y_p) over the rows of the query, for all points p of the tiles, in float32, and
-  /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of dim * embed_scratch_lanes.
+  /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of embed_scratch_size(dim).
   void (*embed_float)(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
                       float* errors);
 
-  /// The same for points and rows rounded to 16-bit integers; `pairs` is scratch of dim * embed_scratch_lanes. Null
+  /// The same for points and rows rounded to 16-bit integers; `pairs` is scratch of embed_scratch_size(dim). Null
   /// where the instruction set has no products of pairs.
   void (*embed_integers)(const IntegerRows& query, const float* tiles, Index tiles_count, std::int32_t* pairs,
                          float* values, float* errors);
@@ -139,8 +146,10 @@ struct CpuKernels {
 };
 
 extern const CpuKernels baseline_kernels;
+extern const CpuKernels amx_twin_kernels;
 extern const CpuKernels avx2_kernels;
 extern const CpuKernels avx512_kernels;
 extern const CpuKernels avx512vnni_kernels;
+extern const CpuKernels amx_kernels;
 
 }  // namespace learndock

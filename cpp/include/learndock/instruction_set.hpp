@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which variant of the kernels runs. The processor *and* the operating system are asked (xgetbv: the OS must save the
-// wide registers). LEARNDOCK_SIMD=baseline|avx2|avx512 forces one; forcing one that isn't there is an error.
+// wide registers). LEARNDOCK_SIMD=baseline|avx2|avx512|avx512vnni|amx forces one, and amx_twin the
+// arithmetic of AMX in plain C++, for tests; forcing one that isn't there is an error.
 #pragma once
 
 #include <string>

@@ -14,13 +14,15 @@
 //
 //   u [ 3 (dim + 4) (X + Y) + (dim + 4) W + count + 20 ]
 //
-// a kernel value: dim + 1 roundings in the exponent's chain and in each norm, each at most the sum of the terms'
-// magnitudes 2 (X + Y) + W, with W = |log(weight / largest weight)|, which rides in the exponent; two for the shift,
-// the rest for exp2 and the sum over `count` rows; and by 2^-124 of the largest weight a row where values underflow.
-// The bound is for the worst case: measured errors are some fifty times smaller. A query whose rows lie far apart is
-// cut into groups with X <= 4 each. Callers recompute in float64 what the bound cannot separate.
+// (and 3 * 2^-16 (X + Y) more where products are of split bfloat16) a kernel value: dim + 1 roundings in the exponent's
+// chain and in each norm, each at most the sum of the terms' magnitudes 2 (X + Y) + W, with W = |log(weight / largest
+// weight)|, which rides in the exponent; two for the shift, the rest for exp2 and the sum over `count` rows; and by
+// 2^-124 of the largest weight a row where values underflow. The bound is for the worst case: measured errors are some
+// fifty times smaller. A query whose rows lie far apart is cut into groups with X <= 4 each. Callers recompute in
+// float64 what the bound cannot separate.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include "learndock/cpu_kernels.hpp"
@@ -41,18 +43,19 @@ class PreparedQuery {
   Index row_count() const { return group_begin_.back(); }
 
   using Scratch = float;
-  static constexpr Index scratch_lanes = embed_scratch_lanes;
 
-  /// values and error bounds at all points of the tiles; `shifted` is scratch of dim * scratch_lanes.
+  /// values and error bounds at all points of the tiles; `shifted` is scratch of embed_scratch_size(dim).
   void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
 
  private:
   void add_group(const Embedding& query, const QueryGroup& group, double gamma);
+  void add_split_rows(const QueryGroup& group, double gamma);
 
   Index dim_;
   float exponent_scale_;
   float error_slope_;
   std::vector<Index> group_begin_{0};
+  std::vector<std::uint32_t> split_rows_;
   std::vector<float> centres_, signs_, error_terms_, error_floors_, scales_, rows_, row_terms_;
 };
 

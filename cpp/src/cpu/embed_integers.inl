@@ -4,8 +4,6 @@
 // coordinates a multiplication. Inner products of integers are exact, so the only error of a kernel value, apart from
 // float32's own in the exponent, is that of a kernel between points that lie delta = |dx| + |dy| off their places.
 
-#if defined(__SSE2__)
-
 struct IntegerProducts {
   using Element = std::int32_t;  // two coordinates, 16 bits each
   using Sum = VecOf<float>::bits;
@@ -161,5 +159,3 @@ void embed_integers(const IntegerRows& query, const float* tiles, Index tiles_co
                     float* errors) {
   for_each_lane_vectors(tiles_count, EmbedIntegers{query, tiles, pairs, values, errors});
 }
-
-#endif

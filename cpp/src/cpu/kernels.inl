@@ -19,23 +19,41 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "blocks.inl"
 #include "cholesky.inl"
 #include "embed_double.inl"
-#include "embed_float.inl"
-#include "embed_integers.inl"
 #include "herding.inl"
 #include "moments.inl"
 #include "weighted_sums.inl"
 
-// NEON has no products of pairs of integers.
+#if defined(LEARNDOCK_SPLIT_PRODUCTS)
+#include "embed_split.inl"
+constexpr bool splits_rows = true;
+constexpr auto embed = embed_split;
+// Products of matrices cost less than those of integers would.
+constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
+#else
+#include "embed_float.inl"
+constexpr bool splits_rows = false;
+constexpr auto embed = embed_float;
 #if defined(__SSE2__)
+#include "embed_integers.inl"
 constexpr auto integers = embed_integers;
 #else
-constexpr decltype(CpuKernels::embed_integers) integers = nullptr;
+constexpr decltype(CpuKernels::embed_integers) integers = nullptr;  // NEON has no products of pairs
+#endif
 #endif
 
 }  // namespace
 
-const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME, embed_float,        integers,          embed_double,
-                                      embed_double_of_float,  add_moments_double, add_moments_float, weighted_sums,
-                                      subtract_products,      raise_bounds_float, raise_bounds_int16};
+const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME,
+                                      splits_rows,
+                                      embed,
+                                      integers,
+                                      embed_double,
+                                      embed_double_of_float,
+                                      add_moments_double,
+                                      add_moments_float,
+                                      weighted_sums,
+                                      subtract_products,
+                                      raise_bounds_float,
+                                      raise_bounds_int16};
 
 }  // namespace learndock
