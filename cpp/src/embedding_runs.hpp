@@ -76,6 +76,31 @@ void for_each_run(const PackedEmbeddings<Scalar>& batch, Index query_rows, Threa
   });
 }
 
+/// Memory of one worker for sums in float64.
+struct ExactScratch {
+  AlignedArray<double> widened, values;
+
+  /// values[p] = mu(y_p) at all points of the tiles.
+  template <class Scalar>
+  const double* embed_range(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const TileRange& range,
+                            double gamma) {
+    double* to = values.reserve(range.points());
+    if constexpr (sizeof(Scalar) == sizeof(double))
+      active_kernels().embed_double(query, gamma, tiles_of(batch, range), range.count, to);
+    else
+      active_kernels().embed_double_of_float(query, gamma, tiles_of(batch, range), range.count,
+                                             widened.reserve(batch.dim * tile_lanes), to);
+    return to;
+  }
+
+  /// <query, batch[i]>
+  template <class Scalar>
+  double inner_product(const Embedding& query, const PackedEmbeddings<Scalar>& batch, Index i, double gamma) {
+    const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
+    return weighted_sum(batch, i, embed_range(query, batch, range, gamma), range.first_point());
+  }
+};
+
 /// Memory of one worker that evaluates queries with a bound on the error.
 template <class Query>
 struct BoundedScratch {

@@ -25,14 +25,6 @@ constexpr double group_radius = 4.0;
 /// kernel value grows with the logarithm of the weight, which rides in the exponent.
 constexpr double lightest_log = -30;
 
-void embed(const Embedding& query, double gamma, const double* tiles, Index count, double*, double* values) {
-  active_kernels().embed_double(query, gamma, tiles, count, values);
-}
-
-void embed(const Embedding& query, double gamma, const float* tiles, Index count, double* widened, double* values) {
-  active_kernels().embed_double_of_float(query, gamma, tiles, count, widened, values);
-}
-
 /// Error of an exponent, to first order, per unit of gamma (||x||^2 + ||y||^2).
 double product_error(Index dim) {
   constexpr double split = 3.0 / (1 << 16);
@@ -55,20 +47,6 @@ struct Split {
     std::uint32_t bits;
     std::memcpy(&bits, &x, sizeof bits);
     return (bits + 0x8000u) & 0xffff0000u;
-  }
-};
-
-/// Memory of one worker for sums in float64.
-struct Scratch {
-  AlignedArray<double> widened, values;
-
-  template <class Scalar>
-  const double* embed_range(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const TileRange& range,
-                            double gamma) {
-    double* wide = widened.reserve(batch.dim * tile_lanes);
-    double* to = values.reserve(range.points());
-    embed(query, gamma, tiles_of(batch, range), range.count, wide, to);
-    return to;
   }
 };
 
@@ -181,7 +159,7 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
                     ThreadTeam& team, double* products) {
   Index query_rows = 0;
   for (const Embedding& query : queries) query_rows += query.count;
-  std::vector<Scratch> scratch(team.size());
+  std::vector<ExactScratch> scratch(team.size());
   for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, int worker) {
     for (std::size_t q = 0; q < queries.size(); ++q) {
       const double* values = scratch[worker].embed_range(queries[q], batch, range, gamma);
@@ -194,30 +172,25 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
 template <class Scalar>
 void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const Index* chosen,
                            Index chosen_count, double gamma, ThreadTeam& team, double* products) {
-  std::vector<Scratch> scratch(team.size());
+  std::vector<ExactScratch> scratch(team.size());
   team.for_each(chosen_count, [&](Index chunk, int worker) {
-    const Index i = chosen[chunk];
-    const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
-    products[chunk] =
-        weighted_sum(batch, i, scratch[worker].embed_range(query, batch, range, gamma), range.first_point());
+    products[chunk] = scratch[worker].inner_product(query, batch, chosen[chunk], gamma);
   });
 }
 
 template <class Scalar>
 void self_inner_products(const PackedEmbeddings<Scalar>& batch, double gamma, ThreadTeam& team, double* products) {
   const Index mean_rows = batch.count > 0 ? batch.point_count() / batch.count : 0;
-  std::vector<Scratch> scratch(team.size());
+  std::vector<ExactScratch> scratch(team.size());
   for_each_run(batch, mean_rows, team, [&](Index first, Index last, const TileRange&, int worker) {
     std::vector<double> rows, weights;
     for (Index i = first; i < last; ++i) {
       const Index begin = batch.offsets[i], end = batch.offsets[i + 1];
-      const TileRange range(begin, end);
       rows.resize((end - begin) * batch.dim);
       unpack_points(batch.tiles, batch.dim, begin, end, rows.data());
       weights.assign(batch.weights + begin, batch.weights + end);
       const Embedding embedding{rows.data(), weights.data(), end - begin, batch.dim};
-      products[i] =
-          weighted_sum(batch, i, scratch[worker].embed_range(embedding, batch, range, gamma), range.first_point());
+      products[i] = scratch[worker].inner_product(embedding, batch, i, gamma);
     }
   });
 }
@@ -226,11 +199,11 @@ void embed_points(const Embedding& embedding, const double* points, Index point_
                   double* values) {
   constexpr Index chunk_tiles = 16;
   const Index chunks = (tile_count(point_count) + chunk_tiles - 1) / chunk_tiles;
-  std::vector<Scratch> scratch(team.size());
+  std::vector<ExactScratch> scratch(team.size());
   team.for_each(chunks, [&](Index chunk, int worker) {
     const Index begin = chunk * chunk_tiles * tile_lanes;
     const Index end = std::min(point_count, begin + chunk_tiles * tile_lanes);
-    Scratch& own = scratch[worker];
+    ExactScratch& own = scratch[worker];
     double* packed = own.widened.reserve(tile_count(end - begin) * embedding.dim * tile_lanes);
     double* found = own.values.reserve(tile_count(end - begin) * tile_lanes);
     pack_points(points + begin * embedding.dim, end - begin, embedding.dim, packed);

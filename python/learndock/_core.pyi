@@ -89,6 +89,18 @@ def herd_many(
     replace: bool,
     threads: int,
 ) -> list[_Int64]: ...
+def search_mixtures(
+    segments: Sequence[Sequence[_Tiles | _Int64]],
+    segment: _Int64,
+    index: _Int64,
+    cross: _Float64,
+    self_inner: _Float64,
+    user_self: _Float64,
+    gamma: float,
+    rule: MixtureRule,
+    size: int,
+    threads: int,
+) -> tuple[_Float64, _Float64]: ...
 def top_k(values: _Float64, k: int) -> _Int64: ...
 
 class WeightRule(enum.Enum):

@@ -34,6 +34,10 @@ class MixtureSolver {
   double solve(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
                double* weights);
 
+  /// Whether the latest solve would have chosen the same members from any gram within `gram_error` of its own: greedy
+  /// compares MMD^2 values, which then move by as much; "auto" compares weights, of which this asks 1e-3 between them.
+  bool is_sure(double gram_error) const;
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -19,6 +19,7 @@ import numpy as np
 from learndock import _core, kernels
 from learndock.config import resolve_threads
 from learndock.dock.ids import learnware_name
+from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.score import reference_scores
 
@@ -41,29 +42,6 @@ _MANY_SURVIVORS = 64
 
 # Users scanned together: results of all of them are in memory at once.
 _MOST_PRODUCTS = 1 << 24
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a search is asked for.
-
-    Attributes
-    ----------
-    k : int
-        Singles.
-    rule : {"distance", "greedy", "auto"}
-    mixture : int
-        Most learnwares in the mixture; 0 for none.
-    """
-
-    k: int
-    rule: kernels.MixtureRule
-    mixture: int
-
-    @property
-    def candidates(self) -> int:
-        """How many of the nearest the mixture is chosen from: the reference's rules look at the square."""
-        return self.mixture if self.rule == "distance" else self.mixture**2
 
 
 @dataclass(slots=True)
@@ -146,6 +124,8 @@ def _search_group(
 ) -> list[SearchResult]:
     work = _Work({"scanned": float(len(at))})
     self_inner = [spec.inner(spec, threads=threads or None) for spec in specs]
+    if not len(at):
+        return [SearchResult((), None, True, "exact", dict(work.amounts), skipped) for _ in specs]
     with work.stage("scan"):
         if len(at) <= _NARROW_FILTER * len(view.ids):
             scans = [
@@ -154,9 +134,16 @@ def _search_group(
             ]
         else:
             scans = _scan(view, specs, self_inner, at, threads)
+    with work.stage("rank"):
+        ranked = [
+            _rank(view, spec, user, scan, wish, threads)
+            for spec, user, scan in zip(specs, self_inner, scans, strict=True)
+        ]
+    with work.stage("mixture"):
+        mixtures = find_mixtures(view, ranked, self_inner, specs[0].gamma, wish, threads)
     return [
-        _finish(view, spec, user, scan, wish, skipped, _Work(dict(work.amounts)), threads)
-        for spec, user, scan in zip(specs, self_inner, scans, strict=True)
+        _result(view, user, nearest, mixture, wish, skipped, {**work.amounts, "evaluated": float(nearest.evaluated)})
+        for user, nearest, mixture in zip(self_inner, ranked, mixtures, strict=True)
     ]
 
 
@@ -228,78 +215,39 @@ def _exact_products(view: SpaceView, spec: RKMETableSpecification, at: IndexArra
     return products
 
 
-def _finish(
+def _rank(view: SpaceView, spec: RKMETableSpecification, user: float, scan: _Scan, wish: Wish, threads: int) -> Nearest:
+    wanted = min(max(wish.k, wish.candidates), len(scan.at))
+    near = scan.nearest(wanted)
+    if len(near) > wanted + _MANY_SURVIVORS:
+        near = _thin_out(view, spec, user, scan, near, wanted, threads)
+    at = scan.at[near]
+    products = _exact_products(view, spec, at, threads)
+    mmd2 = user - 2 * products + view.self_inner[at]
+    order = np.lexsort((view.ids[at], mmd2))[:wanted]
+    spread = Spread(float(scan.mmd2.sum()), float(scan.mmd2.max()), len(scan.mmd2))
+    return Nearest(at[order], mmd2[order], products[order], len(near), spread)
+
+
+def _result(
     view: SpaceView,
-    spec: RKMETableSpecification,
     user: float,
-    scan: _Scan,
+    nearest: Nearest,
+    mixture: Mixture | None,
     wish: Wish,
     skipped: int,
-    work: _Work,
-    threads: int,
+    work: dict[str, float],
 ) -> SearchResult:
-    wanted = min(max(wish.k, wish.candidates), len(scan.at))
-    if not wanted:
-        return SearchResult((), None, True, "exact", work.amounts, skipped)
-    with work.stage("rank"):
-        near = scan.nearest(wanted)
-        if len(near) > wanted + _MANY_SURVIVORS:
-            near = _thin_out(view, spec, user, scan, near, wanted, threads)
-        at = scan.at[near]
-        products = _exact_products(view, spec, at, threads)
-        mmd2 = user - 2 * products + view.self_inner[at]
-        order = np.lexsort((view.ids[at], mmd2))[:wanted]
-        at, mmd2, products = at[order], mmd2[order], products[order]
-    work.amounts["evaluated"] = float(len(near))
-    with work.stage("mixture"):
-        mixture = _mixture(view, spec, user, at[: wish.candidates], products[: wish.candidates], mmd2, wish, threads)
-    shown = min(wish.k, len(at))
+    at, mmd2 = nearest.at[: wish.k], nearest.mmd2[: wish.k]
     scores = reference_scores(
-        mmd2[:shown].tolist(),
+        mmd2.tolist(),
         None if mixture is None else mixture.mmd2,
-        total=float(scan.mmd2.sum()),
-        largest=max(float(scan.mmd2.max()), float(mmd2[-1])),
-        count=len(scan.mmd2),
+        total=nearest.spread.total,
+        largest=max(nearest.spread.largest, float(nearest.mmd2[-1])),
+        count=nearest.spread.count,
     )
-    norms = np.sqrt(np.maximum(user * view.self_inner[at[:shown]], np.finfo(float).tiny))
+    norms = np.sqrt(np.maximum(user * view.self_inner[at], np.finfo(float).tiny))
     singles = tuple(
-        Hit(learnware_name(int(view.ids[place])), float(mmd2[i]), float(products[i] / norms[i]), scores[i])
-        for i, place in enumerate(at[:shown])
+        Hit(learnware_name(int(view.ids[place])), float(mmd2[i]), float(nearest.products[i] / norms[i]), scores[i])
+        for i, place in enumerate(at)
     )
-    return SearchResult(singles, mixture, True, "exact", work.amounts, skipped)
-
-
-def _mixture(
-    view: SpaceView,
-    spec: RKMETableSpecification,
-    user: float,
-    at: IndexArray,
-    products: FloatArray,
-    mmd2: FloatArray,
-    wish: Wish,
-    threads: int,
-) -> Mixture | None:
-    # An exact match can't be bettered; the reference makes no mixture then either.
-    if len(at) < 2 or (wish.rule != "distance" and mmd2[0] <= 0):
-        return None
-    gram = _gram(view, at, spec.gamma, threads)
-    weights, value = kernels.mixture(gram, products, user, rule=wish.rule, size=wish.mixture, threads=threads or None)
-    members = np.argsort(-weights, kind="stable")[: int(np.count_nonzero(weights))]
-    if len(members) < 2:
-        return None
-    ids = tuple(learnware_name(int(view.ids[at[member]])) for member in members)
-    return Mixture(ids, tuple(float(weights[member]) for member in members), float(value))
-
-
-def _gram(view: SpaceView, at: IndexArray, gamma: float, threads: int) -> FloatArray:
-    """<P_i, P_j> of a few specifications, in float64."""
-    owner = np.searchsorted(view.starts, at, side="right") - 1
-    pairs = [
-        view.segments[segment].packed.embedding(int(place - view.starts[segment]))
-        for segment, place in zip(owner, at, strict=True)
-    ]
-    batch = kernels.pack([z for z, _ in pairs], [beta for _, beta in pairs], dtype="float64")
-    gram: FloatArray = _core.inner_products(
-        [z for z, _ in pairs], [beta for _, beta in pairs], batch.tiles, batch.weights, batch.offsets, gamma, threads
-    )
-    return (gram + gram.T) / 2
+    return SearchResult(singles, mixture, True, "exact", work, skipped)

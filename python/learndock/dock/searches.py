@@ -9,10 +9,11 @@ from learndock import kernels
 from learndock._validation import limit, positive_integer
 from learndock.dock.filters import Filter, allowed_ids
 from learndock.dock.listing import ranked
+from learndock.dock.mixtures import Wish
 from learndock.dock.opened import OpenedDock
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
-from learndock.dock.search import Wish, exact_search
+from learndock.dock.search import exact_search
 from learndock.dock.space import Space
 from learndock.errors import InvalidArgument
 from learndock.specification import RKMETableSpecification

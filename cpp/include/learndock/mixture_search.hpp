@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mixtures of stored embeddings for many users at once, from their candidates to the weights.
+//
+// The members are chosen from a Gram matrix in float32 arithmetic where its error can't change the choice (see
+// MixtureSolver::is_sure), else from one in float64; weights and MMD^2 are those of the members' products in float64.
+// Cost a user: m (m - 1) / 2 inner products in float32, and (members)^2 / 2 in float64.
+#pragma once
+
+#include <vector>
+
+#include "learndock/embedding.hpp"
+#include "learndock/mixture.hpp"
+#include "learndock/parallel.hpp"
+
+namespace learndock {
+
+/// A stored embedding: which batch, and which of its embeddings.
+struct EmbeddingPlace {
+  Index batch = 0;
+  Index index = 0;
+};
+
+/// The candidates of many users, nearest first. Does not own its arrays.
+struct MixtureCandidates {
+  const EmbeddingPlace* places = nullptr;  ///< [users, m]
+  const double* cross = nullptr;           ///< [users, m] <P_i, user>
+  const double* self_inner = nullptr;      ///< [users, m] <P_i, P_i>
+  const double* user_self = nullptr;       ///< [users] <user, user>
+  Index users = 0;
+  Index m = 0;
+};
+
+/// weights [users, m] receives the mixtures, 0 for what is left out, and mmd2 [users] their squared MMD to the user.
+void search_mixtures(const std::vector<PackedEmbeddings<float>>& batches, const MixtureCandidates& candidates,
+                     double gamma, MixtureRule rule, Index size, ThreadTeam& team, double* weights, double* mmd2);
+
+}  // namespace learndock

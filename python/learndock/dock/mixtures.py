@@ -1,0 +1,133 @@
+"""The mixture of a search: weights on some of the nearest learnwares, for many users in one call of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learndock import _core
+from learndock.dock.ids import learnware_name
+from learndock.dock.results import Mixture
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock import kernels
+    from learndock.dock.store import SpaceView
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a search is asked for.
+
+    Attributes
+    ----------
+    k : int
+        Singles.
+    rule : {"distance", "greedy", "auto"}
+    mixture : int
+        Most learnwares in the mixture; 0 for none.
+    """
+
+    k: int
+    rule: kernels.MixtureRule
+    mixture: int
+
+    @property
+    def candidates(self) -> int:
+        """How many of the nearest the mixture is chosen from: the reference's rules look at the square."""
+        return self.mixture if self.rule == "distance" else self.mixture**2
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Distances of all candidates of a search, as far as scores need them: their sum, maximum and number."""
+
+    total: float
+    largest: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The nearest learnwares of one user, in order.
+
+    Attributes
+    ----------
+    at : ndarray of int64
+        Places in the view.
+    mmd2, products : ndarray of float64
+        Squared distances and inner products to the user.
+    evaluated : int
+        How many were computed in float64 to find them.
+    spread : Spread
+    """
+
+    at: IndexArray
+    mmd2: FloatArray
+    products: FloatArray
+    evaluated: int
+    spread: Spread
+
+
+def find_mixtures(
+    view: SpaceView,
+    ranked: Sequence[Nearest],
+    self_inner: Sequence[float],
+    gamma: float,
+    wish: Wish,
+    threads: int,
+) -> list[Mixture | None]:
+    """Mixtures of the users' candidates; None where fewer than two learnwares help.
+
+    Parameters
+    ----------
+    view : SpaceView
+    ranked : sequence of Nearest
+        All of one length.
+    self_inner : sequence of float
+        <user, user>.
+    gamma : float
+    wish : Wish
+    threads : int
+    """
+    count = min(wish.candidates, len(ranked[0].at))
+    if count < 2:
+        return [None] * len(ranked)
+    at = np.array([nearest.at[:count] for nearest in ranked])
+    segment = np.searchsorted(view.starts, at, side="right") - 1
+    touched, segment_of = np.unique(segment, return_inverse=True)
+    packed = [view.segments[i].packed for i in touched.tolist()]
+    weights, mmd2 = _core.search_mixtures(
+        [(batch.tiles, batch.weights, batch.offsets) for batch in packed],
+        segment_of.reshape(at.shape),
+        at - view.starts[segment],
+        np.array([nearest.products[:count] for nearest in ranked]),
+        view.self_inner[at],
+        np.array(self_inner, dtype=np.float64),
+        gamma,
+        _core.MixtureRule[wish.rule],
+        wish.mixture,
+        threads,
+    )
+    return [
+        None
+        # An exact match can't be bettered; the reference makes no mixture then either.
+        if wish.rule != "distance" and nearest.mmd2[0] <= 0
+        else _mixture_of(view, nearest.at, row, value)
+        for nearest, row, value in zip(ranked, weights, mmd2.tolist(), strict=True)
+    ]
+
+
+def _mixture_of(view: SpaceView, at: IndexArray, weights: FloatArray, mmd2: float) -> Mixture | None:
+    members = np.argsort(-weights, kind="stable")[: int(np.count_nonzero(weights))]
+    if len(members) < 2:
+        return None
+    ids = tuple(learnware_name(int(view.ids[at[member]])) for member in members)
+    return Mixture(ids, tuple(weights[members].tolist()), mmd2)
