@@ -21,14 +21,17 @@ import threadpoolctl
 
 DEVICES = ("cpu",)
 # All that a build for x86-64 may hold; what this build or this processor lacks is shown as n/a.
-INSTRUCTION_SETS = ("baseline", "avx2", "avx512") if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
+_X86 = ("baseline", "avx2", "avx512", "avx512vnni", "amx")
+INSTRUCTION_SETS = _X86 if platform.machine() in ("x86_64", "AMD64") else ("baseline",)
 THREADS = (1, 2)
 
 # As cpp/CMakeLists.txt compiles each instruction set.
+_AVX512 = ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512")
+# The limits of float32; what 16-bit integers and products of matrices do beyond shows as a share above 1.
 _FLAGS = {
     "baseline": (),
     "avx2": ("-mavx2", "-mfma"),
-    "avx512": ("-mavx512f", "-mavx512vl", "-mavx512dq", "-mavx512bw", "-mfma", "-mprefer-vector-width=512"),
+    **dict.fromkeys(("avx512", "avx512vnni", "amx"), _AVX512),
 }
 # Larger than the last cache of most processors.
 FROM_MEMORY = 1 << 28

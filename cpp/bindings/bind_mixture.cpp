@@ -67,6 +67,39 @@ py::tuple search_mixtures(const std::vector<std::vector<py::array>>& segments, c
   return py::make_tuple(weights, mmd2);
 }
 
+Array<double> extended(const py::array& gram_argument, const py::array& cross_argument, double self,
+                       const py::array& products_argument, const py::array& candidate_cross_argument,
+                       const py::array& candidate_self_argument, int threads) {
+  const auto gram = require<double>(gram_argument, "gram", 2);
+  const auto cross = require<double>(cross_argument, "cross", 1);
+  const auto products = require<double>(products_argument, "products", 2);
+  const auto candidate_cross = require<double>(candidate_cross_argument, "candidate_cross", 1);
+  const auto candidate_self = require<double>(candidate_self_argument, "candidate_self", 1);
+  Extension extension;
+  extension.s = products.shape(0);
+  extension.count = products.shape(1);
+  require_size(gram.shape(0), extension.s, "gram");
+  require_size(gram.shape(1), extension.s, "gram: last axis");
+  require_size(cross.shape(0), extension.s, "cross");
+  require_size(candidate_cross.shape(0), extension.count, "candidate_cross");
+  require_size(candidate_self.shape(0), extension.count, "candidate_self");
+  extension.gram = gram.data();
+  extension.cross = cross.data();
+  extension.self = self;
+  extension.products = products.data();
+  extension.candidate_cross = candidate_cross.data();
+  extension.candidate_self = candidate_self.data();
+  Array<double> values(extension.count);
+  double* to = values.mutable_data();
+  {
+    // Plain memory from here on: other Python threads may run.
+    const py::gil_scoped_release released;
+    ThreadTeam team(execution(threads));
+    extended_mmd2(extension, team, to);
+  }
+  return values;
+}
+
 }  // namespace
 
 void bind_mixture(py::module_& module) {
@@ -114,6 +147,9 @@ void bind_mixture(py::module_& module) {
   module.def("search_mixtures", &search_mixtures, py::arg("segments"), py::arg("segment"), py::arg("index"),
              py::arg("cross"), py::arg("self_inner"), py::arg("user_self"), py::arg("gamma"), py::arg("rule"),
              py::arg("size"), py::arg("threads"));
+
+  module.def("extended_mmd2", &extended, py::arg("gram"), py::arg("cross"), py::arg("self_inner"), py::arg("products"),
+             py::arg("candidate_cross"), py::arg("candidate_self"), py::arg("threads"));
 
   module.def(
       "top_k",

@@ -163,4 +163,26 @@ void search_mixtures(const std::vector<PackedEmbeddings<float>>& batches, const 
   Search(batches, candidates, gamma, rule, size, team, weights, mmd2).run();
 }
 
+void extended_mmd2(const Extension& extension, ThreadTeam& team, double* values) {
+  constexpr Index together = 256;  // small programmes in a chunk of work
+  const Index s = extension.s, n = s + 1;
+  std::vector<Worker> workers(team.size());
+  team.for_each((extension.count + together - 1) / together, [&](Index chunk, int worker) {
+    Worker& own = workers[worker];
+    own.K.resize(n * n);
+    own.c.resize(n);
+    own.w.resize(n);
+    for (Index i = 0; i < s; ++i) {
+      for (Index j = 0; j < s; ++j) own.K[i * n + j] = extension.gram[i * s + j];
+      own.c[i] = extension.cross[i];
+    }
+    for (Index p = chunk * together; p < std::min(extension.count, (chunk + 1) * together); ++p) {
+      for (Index i = 0; i < s; ++i) own.K[i * n + s] = own.K[s * n + i] = extension.products[i * extension.count + p];
+      own.K[s * n + s] = extension.candidate_self[p];
+      own.c[s] = extension.candidate_cross[p];
+      values[p] = extension.self + 2 * own.qp.simplex(own.K.data(), own.c.data(), n, own.w.data()).objective;
+    }
+  });
+}
+
 }  // namespace learndock

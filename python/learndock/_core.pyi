@@ -101,6 +101,15 @@ def search_mixtures(
     size: int,
     threads: int,
 ) -> tuple[_Float64, _Float64]: ...
+def extended_mmd2(
+    gram: _Float64,
+    cross: _Float64,
+    self_inner: float,
+    products: _Float64,
+    candidate_cross: _Float64,
+    candidate_self: _Float64,
+    threads: int,
+) -> _Float64: ...
 def top_k(values: _Float64, k: int) -> _Int64: ...
 
 class WeightRule(enum.Enum):

@@ -17,6 +17,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _DOUBLE, _FLOAT = 8, 4
 # Pairs that L-BFGS keeps, each a step and a change of the gradient.
 _KEPT_PAIRS = 20
+# Up to here a fit works on all rows in float64; below here herding starts with float32.
+_FEW_ROWS, _FEW_DIMS = 16_384, 8
 # What a dock writes at a time.
 _SEGMENT = 1 << 29
 
@@ -141,6 +143,7 @@ def estimate(
     -------
     MemoryEstimate
         Right within a factor of 1.5 where it is tens of megabytes or more; the interpreter has some of its own.
+        Herding that 16 bits can't decide, or a fit with rows far from the others, takes up to four times as much.
 
     Raises
     ------
@@ -185,13 +188,14 @@ class _Sizes:
 def _fit(sizes: _Sizes, bound: int) -> MemoryEstimate:
     n, dim, points = sizes.n, sizes.dim, sizes.n_points
     table = n * dim * _DOUBLE
-    # The data's own norm: centred rows, narrowed and packed, where they are many; a block of rows against all others.
-    narrow = 2 * _FLOAT if n > 16_384 else 0
-    norm = n * dim * (_DOUBLE + narrow) + sizes.threads * n * (_DOUBLE + 2 * _FLOAT)
+    if n > _FEW_ROWS:
+        rows = n * (dim * _FLOAT + _DOUBLE)  # shuffled, in tiles, and their order
+    else:
+        rows = n * dim * _DOUBLE + sizes.threads * n * (_DOUBLE + 2 * _FLOAT)  # the data's own norm
     # The descent: what L-BFGS keeps, sums of the data's parts, kernel matrices.
     variables = points * (dim + 1) * _DOUBLE
     descent = variables * (2 * _KEPT_PAIRS + 10) + 8 * variables + 3 * points * points * _DOUBLE
-    working = max(norm, descent)
+    working = rows + descent if n > _FEW_ROWS else max(rows, descent)
     return MemoryEstimate(table, working, variables)
 
 
@@ -216,7 +220,9 @@ def _mmd2(sizes: _Sizes, bound: int) -> MemoryEstimate:
 
 
 def _herd(sizes: _Sizes, bound: int) -> MemoryEstimate:
-    working = sizes.n * (sizes.dim + 2) * _DOUBLE + sizes.n
+    # Points of 16 bits, and of 32 where they are few coordinates; bounds, what they rise by, and where they are exact.
+    point = sizes.dim * _FLOAT if sizes.dim < _FEW_DIMS else 2 * (sizes.dim + sizes.dim % 2)
+    working = sizes.n * (point + 3 * _DOUBLE)
     return MemoryEstimate(sizes.n * (sizes.dim + 1) * _DOUBLE, working, sizes.n_points * _DOUBLE)
 
 
@@ -229,7 +235,8 @@ def _mixture(sizes: _Sizes, bound: int) -> MemoryEstimate:
 def _simplex_qp(sizes: _Sizes, bound: int) -> MemoryEstimate:
     matrices = sizes.n * sizes.n_points**2 * _DOUBLE
     vectors = sizes.n * sizes.n_points * _DOUBLE
-    return MemoryEstimate(matrices + vectors, 2 * matrices, vectors + 2 * sizes.n * _DOUBLE)
+    factors = sizes.threads * 4 * sizes.n_points**2 * _DOUBLE
+    return MemoryEstimate(matrices + vectors, factors, vectors + 2 * sizes.n * _DOUBLE)
 
 
 _CALLS: dict[str, Callable[[_Sizes, int], MemoryEstimate]] = {

@@ -35,4 +35,20 @@ struct MixtureCandidates {
 void search_mixtures(const std::vector<PackedEmbeddings<float>>& batches, const MixtureCandidates& candidates,
                      double gamma, MixtureRule rule, Index size, ThreadTeam& team, double* weights, double* mmd2);
 
+/// What one more member would bring: values[i] = the smallest squared MMD of weights on s chosen embeddings and
+/// candidate i. gram [s, s] and cross [s] of the chosen, self = <user, user>; products [s, count] = <chosen,
+/// candidate>, candidate_cross [count], candidate_self [count].
+struct Extension {
+  const double* gram = nullptr;
+  const double* cross = nullptr;
+  double self = 0;
+  const double* products = nullptr;
+  const double* candidate_cross = nullptr;
+  const double* candidate_self = nullptr;
+  Index s = 0;
+  Index count = 0;
+};
+
+void extended_mmd2(const Extension& extension, ThreadTeam& team, double* values);
+
 }  // namespace learndock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -15,11 +15,14 @@ from learndock.dock.results import Mixture
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from learndock import kernels
     from learndock.dock.store import SpaceView
 
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
+
+
+# The rules of the kernels, and greedy over the whole dock.
+SearchRule = Literal["distance", "greedy", "auto", "greedy_dock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,13 @@ class Wish:
     ----------
     k : int
         Singles.
-    rule : {"distance", "greedy", "auto"}
+    rule : {"distance", "greedy", "auto", "greedy_dock"}
     mixture : int
         Most learnwares in the mixture; 0 for none.
     """
 
     k: int
-    rule: kernels.MixtureRule
+    rule: SearchRule
     mixture: int
 
     @property
@@ -112,7 +115,7 @@ def find_mixtures(
         view.self_inner[at],
         np.array(self_inner, dtype=np.float64),
         gamma,
-        _core.MixtureRule[wish.rule],
+        _core.MixtureRule["greedy" if wish.rule == "greedy_dock" else wish.rule],
         wish.mixture,
         threads,
     )
@@ -120,12 +123,13 @@ def find_mixtures(
         None
         # An exact match can't be bettered; the reference makes no mixture then either.
         if wish.rule != "distance" and nearest.mmd2[0] <= 0
-        else _mixture_of(view, nearest.at, row, value)
+        else mixture_of(view, nearest.at[:count], row, value)
         for nearest, row, value in zip(ranked, weights, mmd2.tolist(), strict=True)
     ]
 
 
-def _mixture_of(view: SpaceView, at: IndexArray, weights: FloatArray, mmd2: float) -> Mixture | None:
+def mixture_of(view: SpaceView, at: IndexArray, weights: FloatArray, mmd2: float) -> Mixture | None:
+    """A mixture of the learnwares at the given places, heaviest first; None where fewer than two have weight."""
     members = np.argsort(-weights, kind="stable")[: int(np.count_nonzero(weights))]
     if len(members) < 2:
         return None

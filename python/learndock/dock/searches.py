@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from learndock import kernels
 from learndock._validation import limit, positive_integer
 from learndock.dock.filters import Filter, allowed_ids
 from learndock.dock.listing import ranked
-from learndock.dock.mixtures import Wish
+from learndock.dock.mixtures import SearchRule, Wish
 from learndock.dock.opened import OpenedDock
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
@@ -29,7 +28,7 @@ __all__ = ["DockSearches"]
 SearchedStatus = Literal["usable", "any"]
 
 # A mixture needs the inner products of all its candidates, which are the square for the reference's rules.
-_MOST_IN_MIXTURE = {"distance": 500, "greedy": 25, "auto": 25}
+_MOST_IN_MIXTURE = {"distance": 500, "greedy": 25, "auto": 25, "greedy_dock": 25}
 
 
 class DockSearches(OpenedDock):
@@ -41,7 +40,7 @@ class DockSearches(OpenedDock):
         *,
         k: int = 10,
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
-        rule: kernels.MixtureRule = "distance",
+        rule: SearchRule = "distance",
         mixture: int | None = None,
         method: Literal["exact"] = "exact",
         status: SearchedStatus = "usable",
@@ -58,9 +57,10 @@ class DockSearches(OpenedDock):
         semantic : SemanticQuery, SemanticSpecification or mapping, optional
             Keep to learnwares of these classes and tags (Data, Task, Library, Scenario, License, Model), and, of a
             query or mapping, with these texts in name or description; see `SemanticQuery`.
-        rule : {"distance", "greedy", "auto"}, default "distance"
+        rule : {"distance", "greedy", "auto", "greedy_dock"}, default "distance"
             How the mixture is chosen; see `learndock.kernels.mixture`. "greedy" and "auto" are the reference's, over
-            the mixture^2 nearest.
+            the mixture^2 nearest. "greedy_dock" looks at the whole dock in each step, so that it also finds learnwares
+            that fit together and not alone, and returns the better of that and "greedy"; a scan of the dock a step.
         mixture : int, optional
             Most learnwares in the mixture: 20 by default for rule "distance", at most 500; 5, at most 25, for the
             others; 0 for no mixture.
@@ -97,7 +97,7 @@ class DockSearches(OpenedDock):
         *,
         k: int = 10,
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
-        rule: kernels.MixtureRule = "distance",
+        rule: SearchRule = "distance",
         mixture: int | None = None,
         method: Literal["exact"] = "exact",
         status: SearchedStatus = "usable",
@@ -214,9 +214,9 @@ def _offset(on_progress: Progress, before: int, total: int) -> Progress:
     return lambda what, done, _: on_progress(what, before + done, total)
 
 
-def _wish(k: int, rule: kernels.MixtureRule, mixture: int | None) -> Wish:
-    if rule not in ("distance", "greedy", "auto"):
-        raise InvalidArgument(f'rule: expected "distance", "greedy" or "auto", got {rule!r}')
+def _wish(k: int, rule: SearchRule, mixture: int | None) -> Wish:
+    if not isinstance(rule, str) or rule not in _MOST_IN_MIXTURE:
+        raise InvalidArgument(f"rule: expected one of {', '.join(_MOST_IN_MIXTURE)}, got {rule!r}")
     if mixture is None:
         mixture = 20 if rule == "distance" else 5
     elif mixture != 0:

@@ -1,0 +1,132 @@
+"""Inner products of users with all specifications of a space, with bounds on their errors, and with some in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from learndock import _core
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock import kernels
+    from learndock.dock.store import SpaceView
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+
+# Survivors of a coarse scan beyond which float32 thins them out before float64, which costs eight times as much.
+MANY_SURVIVORS = 64
+
+
+class HasEmbedding(Protocol):
+    """A specification, or a stored embedding that is asked for its neighbours."""
+
+    @property
+    def points(self) -> FloatArray:
+        """Shape (K, d)."""
+
+    @property
+    def weights(self) -> FloatArray:
+        """Shape (K,)."""
+
+    @property
+    def gamma(self) -> float:
+        """Of the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Distances of one user to the specifications at `at` (places in the view), and bounds on their errors."""
+
+    at: IndexArray
+    mmd2: FloatArray
+    error: FloatArray
+
+    def nearest(self, count: int) -> IndexArray:
+        """What may be among the nearest: lower bounds of at most the count-th smallest upper bound."""
+        upper = self.mmd2 + self.error
+        threshold = upper[_core.top_k(upper, count)[-1]]
+        near: IndexArray = np.flatnonzero(self.mmd2 - self.error <= threshold)
+        return near
+
+    def farthest(self, most: int) -> IndexArray:
+        """What may be the farthest; where that is more than `most`, those that seem the farthest."""
+        far: IndexArray = np.flatnonzero(self.mmd2 + self.error >= float(np.max(self.mmd2 - self.error)))
+        return far if len(far) <= most else far[_core.top_k(-self.mmd2[far], most)]
+
+
+def scan(
+    view: SpaceView, specs: Sequence[HasEmbedding], self_inner: Sequence[float], at: IndexArray, threads: int
+) -> list[Scan]:
+    """Distances of users to the specifications at the given ascending places, each with a bound on its error.
+
+    In 16-bit integers where that pays, else in float32; self_inner = <user, user>.
+    """
+    products = np.empty((len(specs), len(view.ids)))
+    errors = np.empty_like(products)
+    coarse = [_core.CoarseQuery(spec.points, spec.weights, spec.gamma) for spec in specs]
+    for rows, queries, inner_products in _passes(specs, coarse):
+        for segment, start, end in zip(view.segments, view.starts[:-1], view.starts[1:], strict=True):
+            batch = segment.packed
+            products[rows, start:end], errors[rows, start:end] = inner_products(
+                queries, batch.tiles, batch.weights, batch.offsets, threads
+            )
+    if len(at) < len(view.ids):
+        products, errors = products[:, at], errors[:, at]
+    docked = view.self_inner[at]
+    return [
+        Scan(at, user - 2 * product + docked, 2 * error)
+        for user, product, error in zip(self_inner, products, errors, strict=True)
+    ]
+
+
+def _passes(
+    specs: Sequence[HasEmbedding], coarse: Sequence[_core.CoarseQuery]
+) -> Iterator[tuple[list[int], Sequence[Any], Any]]:
+    """Users scanned in integers and users scanned in float32: their places, their queries, and what scans."""
+    paying = [i for i, query in enumerate(coarse) if query.pays]
+    if paying:
+        yield paying, [coarse[i] for i in paying], _core.inner_products_coarse
+    rest = [i for i, query in enumerate(coarse) if not query.pays]
+    if rest:
+        prepared = [_core.PreparedQuery(specs[i].points, specs[i].weights, specs[i].gamma) for i in rest]
+        yield rest, prepared, _core.inner_products_float
+
+
+def thin_out(
+    view: SpaceView, spec: HasEmbedding, user: float, of: Scan, near: IndexArray, count: int, threads: int
+) -> IndexArray:
+    """Those of the places `near` in a scan that may be among the nearest by float32's bounds."""
+    query = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
+    at = of.at[near]
+    products, errors = np.empty(len(at)), np.empty(len(at))
+    for here, batch, chosen in by_segment(view, at):
+        products[here], errors[here] = _core.chosen_inner_products_float(
+            query, batch.tiles, batch.weights, batch.offsets, chosen, threads
+        )
+    finer = Scan(at, user - 2 * products + view.self_inner[at], 2 * errors)
+    return near[finer.nearest(count)]
+
+
+def by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels.PackedEmbeddings, IndexArray]]:
+    """For each segment: which of the ascending places lie in it, its embeddings, and the places within it."""
+    bounds = np.searchsorted(at, view.starts)
+    for i, segment in enumerate(view.segments):
+        here = slice(int(bounds[i]), int(bounds[i + 1]))
+        if here.start < here.stop:
+            yield here, segment.packed, at[here] - view.starts[i]
+
+
+def exact_products(view: SpaceView, spec: HasEmbedding, at: IndexArray, threads: int) -> FloatArray:
+    """<user, P> in float64 for the specifications at the given ascending places."""
+    products = np.empty(len(at))
+    for here, batch, chosen in by_segment(view, at):
+        products[here] = _core.chosen_inner_products(
+            spec.points, spec.weights, batch.tiles, batch.weights, batch.offsets, chosen, spec.gamma, threads
+        )
+    return products
