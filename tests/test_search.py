@@ -61,6 +61,24 @@ def test_singles_are_exact_for_hard_numbers(tmp_path_factory, seed, offset, scal
         assert np.allclose([hit.mmd2 for hit in singles], [by_id[hit.id] for hit in singles], atol=1e-11, rtol=0)
 
 
+@pytest.mark.parametrize("dim", [32, 57])
+@pytest.mark.parametrize("twins", [False, True], ids=["strangers", "near twins"])
+def test_singles_of_the_integers_pass_are_the_true_nearest(dock, dim, twins):
+    """Users of rows enough; near twins are further from each other than float64 sees, and closer than integers do."""
+    rng = np.random.default_rng(dim)
+    gamma = 0.5 / dim
+    z = rng.normal(size=(1, 20, dim)) + (1e-4 if twins else 0.5) * rng.normal(size=(300, 20, dim))
+    shares = np.full((300, 20), 0.05)
+    ids = dock.ingest(points=z, weights=shares, gamma=gamma)
+    user = ld.RKMETableSpecification(rng.normal(size=(33, dim)), rng.dirichlet(np.ones(33)), gamma=gamma)
+    expected = distances_to(user, z, shares)
+    result = dock.search(user, k=10)
+    order = np.argsort(expected, kind="stable")[:10]
+    assert [hit.id for hit in result.singles] == [ids[i] for i in order]
+    assert np.allclose([hit.mmd2 for hit in result.singles], expected[order], atol=1e-13, rtol=0)
+    assert (result.work["evaluated"] > 40) == twins
+
+
 def test_ties_go_to_the_lower_id(dock):
     points, weights = made_specs(1, 3)
     ids = dock.ingest(points=points * 9, weights=weights * 9, gamma=0.1)
