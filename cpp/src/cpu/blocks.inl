@@ -208,8 +208,12 @@ struct BlockSums {
 template <int vectors>
 struct LaneVectors {
   const float* from[vectors];
+  Index ahead;
 
   LaneVectors(const float* tiles, Index dim, Index first) {
+    constexpr Index least_ahead = 2048;
+    const Index own = vectors * dim * lanes_of<float>;
+    ahead = own > least_ahead ? own : least_ahead;
     for (int v = 0; v < vectors; ++v) {
       const Index lane = first + v * lanes_of<float>;
       from[v] = tiles + lane / tile_lanes * dim * tile_lanes + lane % tile_lanes;
@@ -217,6 +221,13 @@ struct LaneVectors {
   }
 
   Vec<float> at(Index k, int v) const { return load(from[v] + k * tile_lanes); }
+
+  /// The same, and a request for what lies there some tiles further on: 8 KB at least, for the processor's own prefetch
+  /// ends at a page.
+  Vec<float> at_first(Index k, int v) const {
+    __builtin_prefetch(from[v] + k * tile_lanes + ahead, 0, 2);
+    return at(k, v);
+  }
 };
 
 /// work(vectors, first) for all points of the tiles, as many vectors at a time as there are.

@@ -33,7 +33,7 @@ inline void shift_lanes(const LaneVectors<vectors>& points, const float* centre,
   const auto shift = [&](Index k, int chain) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      const Vec<float> y = points.at(k, v) - centre[k];
+      const Vec<float> y = points.at_first(k, v) - centre[k];
       store(shifted + (k * vectors + v) * lanes_of<float>, y);
       sums[chain][v] += y * y;
     }

@@ -45,7 +45,7 @@ inline void round_points(const LaneVectors<vectors>& points, const float* centre
   const auto add_square = [&](Index k, int chain) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      const Vec<float> y = points.at(k, v) - centre[k];
+      const Vec<float> y = points.at_first(k, v) - centre[k];
       sums[chain][v] += y * y;
     }
   };
