@@ -142,7 +142,7 @@ def _scan_case(dim: int) -> str:
 def _pair_limit(dim: int, pairs: float, instruction_set: str, threads: int) -> tuple[str, float]:
     """The limit of so many pairs of points: multiply-adds, and where the exponential's are known, those too."""
     rate = machine.multiply_adds_per_second(instruction_set, threads)
-    if instruction_set == "avx512":
+    if instruction_set.startswith("avx512"):
         return "d + 2 multiply-adds a pair", pairs * (dim + 2) / rate
     return "d multiply-adds a pair", pairs * dim / rate
 
@@ -167,6 +167,17 @@ def scan(instruction_set: str, threads: int) -> list[Row]:
         limit, limit_seconds = _pair_limit(dim, _POINTS * _POINTS, instruction_set, threads)
         ours = Figure(best(slice_of) / count)
         rows.append(Row("scan", _scan_case(dim), instruction_set, threads, ours, limit, limit_seconds))
+        coarse = [_core.CoarseQuery(*generators.users(1, _POINTS, dim)[0], gamma)]
+        if not coarse[0].pays:
+            continue
+
+        def coarse_slice(query: list[Any] = coarse, turns: Iterator[Any] = turns) -> None:
+            batch = next(turns)
+            _core.inner_products_coarse(query, batch.tiles, batch.weights, batch.offsets, threads)
+
+        first = Figure(best(coarse_slice) / count)
+        case = f"{_scan_case(dim)}, integers first"
+        rows.append(Row("scan", case, instruction_set, threads, first, limit, limit_seconds))
     return rows
 
 
@@ -339,26 +350,14 @@ _CANDIDATES = 25
 
 
 def mixture(instruction_set: str, threads: int) -> list[Row]:
-    """Greedy mixtures of users in a batch, scan and inner products included; and those inner products alone."""
-    from learndock import kernels
-
+    """Mixtures of users in a batch, scan and inner products included."""
     rows = []
-    for dim in (8, 32):
+    for rule, dim in itertools.product(("greedy", "auto"), (8, 32)):
         users = _askers(8 if small() else 64, dim)
         with docked(_CANDIDATES, dim) as dock:
-            many = partial(dock.search_many, users, k=1, mixture=5, rule="greedy", method="exact")
+            many = partial(dock.search_many, users, k=1, mixture=5, rule=rule, method="exact")
             taken = best(many) / len(users)
-        rows.append(Row("mixture", f"greedy, d {dim}", instruction_set, threads, Figure(taken)))
-    offsets = np.arange(_CANDIDATES + 1) * _POINTS
-    for dim in (8, 32, 128):
-        z, weights = generators.embeddings(_CANDIDATES, _POINTS, dim)
-        one, gamma = (z.reshape(-1, dim), weights.ravel()), generators.gamma_of(dim)
-        gram = partial(kernels.inner, *one, *one, gamma=gamma, offsets=offsets, other_offsets=offsets)
-        taken = best(gram)
-        pairs = _CANDIDATES * (_CANDIDATES + 1) / 2 * _POINTS * _POINTS
-        limit, limit_seconds = _pair_limit(dim, pairs, instruction_set, threads)
-        case = f"Gram matrix, d {dim}"
-        rows.append(Row("mixture", case, instruction_set, threads, Figure(taken), limit, limit_seconds))
+        rows.append(Row("mixture", f"{rule}, d {dim}", instruction_set, threads, Figure(taken)))
     return rows
 
 
