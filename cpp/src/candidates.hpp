@@ -52,6 +52,13 @@ struct Candidates {
                             scratch, row + i + 1, errors + i + 1);
   }
 
+  /// row[j] = <P_i, P_j> for all j, likewise.
+  void all_products_of(Index i, double gamma, BoundedScratch<PreparedQuery>& scratch, double* row,
+                       double* errors) const {
+    const PreparedQuery query(embedding(i), gamma);
+    bounded_products_of_run(query, packed, 0, packed.count, TileRange(0, offsets[packed.count]), scratch, row, errors);
+  }
+
   Embedding embedding(Index i) const {
     return {points.data() + offsets[i] * packed.dim, point_weights.data() + offsets[i], offsets[i + 1] - offsets[i],
             packed.dim};

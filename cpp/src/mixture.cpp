@@ -96,13 +96,14 @@ struct MixtureSolver::State {
     for (std::vector<double>* vector : {&c, &trial, &member_weights, &best_weights}) vector->resize(m);
   }
 
-  void greedily(const Problem& problem, Index size, double* weights) {
+  void greedily(const Problem& problem, Index size, const RowWanted& row_wanted, double* weights) {
     double mmd2 = 0;
     closest_mmd2 = closest_weight = std::numeric_limits<double>::infinity();
     while (static_cast<Index>(members.size()) < std::min(size, problem.m)) {
       double best = 0, second = std::numeric_limits<double>::infinity();
       Index best_index = -1;
       const Index last = static_cast<Index>(members.size());
+      if (last > 0 && row_wanted) row_wanted(members.back());
       members.push_back(0);
       fill(problem);
       for (Index i = 0; i < problem.m; ++i) {
@@ -173,7 +174,7 @@ bool MixtureSolver::is_sure(double gram_error) const {
 }
 
 double MixtureSolver::solve(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
-                            double* weights) {
+                            double* weights, const RowWanted& row_wanted) {
   const Problem problem{gram, cross, self, m};
   std::fill(weights, weights + m, 0.0);
   switch (rule) {
@@ -182,7 +183,7 @@ double MixtureSolver::solve(const double* gram, const double* cross, double self
       break;
     case MixtureRule::greedy:
       state_->reserve(m, size);
-      state_->greedily(problem, size, weights);
+      state_->greedily(problem, size, row_wanted, weights);
       break;
     case MixtureRule::automatic:
       state_->reserve(m, size);

@@ -40,7 +40,7 @@ struct Worker {
   ExactScratch exact;
   MixtureSolver solver;
   QpSolver qp;
-  std::vector<double> K, c, w;
+  std::vector<double> K, c, w, row;
 };
 
 class Search {
@@ -62,7 +62,7 @@ class Search {
     for (first_ = 0; first_ < all_.users; first_ += users_together) {
       here_ = std::min(users_together, all_.users - first_);
       team_.for_each(here_, [&](Index u, int) { gather(u); });
-      if (rule_ != MixtureRule::distance)
+      if (rule_ == MixtureRule::automatic)
         team_.for_each(here_ * all_.m, [&](Index chunk, int worker) {
           User& user = users_[chunk / all_.m];
           const Index i = chunk % all_.m;
@@ -92,14 +92,40 @@ class Search {
     for (Index i = 0; i < m; ++i) user.gram[i * m + i] = all_.self_inner[(first_ + u) * m + i];
   }
 
-  /// The members, or all candidates where float32 can't tell. The rule "distance" looks at the diagonal alone.
+  /// A row and column of the Gram matrix but for the diagonal.
+  void set_row(User& user, Index i, const std::vector<double>& row) const {
+    for (Index j = 0; j < all_.m; ++j)
+      if (j != i) user.gram[i * all_.m + j] = user.gram[j * all_.m + i] = row[j];
+  }
+
+  void float_row(User& user, Index i, Worker& own) const {
+    own.row.resize(all_.m);
+    user.candidates.all_products_of(i, gamma_, own.bounded, own.row.data(), user.errors.data() + i * all_.m);
+    set_row(user, i, own.row);
+  }
+
+  void double_row(User& user, Index i, Worker& own) const {
+    own.row.resize(all_.m);
+    const Embedding query = user.candidates.embedding(i);
+    for (Index j = 0; j < all_.m; ++j) own.row[j] = own.exact.inner_product(query, user.candidates.packed, j, gamma_);
+    set_row(user, i, own.row);
+  }
+
+  /// The members. Where float32 can't tell, greedy chooses again in float64, and "auto" later, for it needs all
+  /// products. The rule "distance" looks at the diagonal alone.
   void choose(Index u, Worker& own) {
     const Index m = all_.m;
     User& user = users_[u];
     mirror(user.gram, m);
-    own.solver.solve(user.gram.data(), cross_of(u), all_.user_self[first_ + u], m, rule_, size_, weights_of(u));
+    const auto solve = [&](const MixtureSolver::RowWanted& row_wanted) {
+      own.solver.solve(user.gram.data(), cross_of(u), all_.user_self[first_ + u], m, rule_, size_, weights_of(u),
+                       row_wanted);
+    };
+    solve([&](Index row) { float_row(user, row, own); });
     const double error = *std::max_element(user.errors.begin(), user.errors.end());
-    user.undecided = rule_ != MixtureRule::distance && !own.solver.is_sure(error);
+    const bool sure = rule_ == MixtureRule::distance || own.solver.is_sure(error);
+    if (!sure && rule_ == MixtureRule::greedy) solve([&](Index row) { double_row(user, row, own); });
+    user.undecided = !sure && rule_ == MixtureRule::automatic;
     user.members.clear();
     for (Index i = 0; i < m; ++i)
       if (user.undecided || weights_of(u)[i] > 0) user.members.push_back(i);

@@ -14,6 +14,7 @@
 //             `size` of them, re-solved (the reference's rule "auto")
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "learndock/embedding.hpp"
@@ -30,9 +31,13 @@ class MixtureSolver {
   MixtureSolver(const MixtureSolver&) = delete;
   MixtureSolver& operator=(const MixtureSolver&) = delete;
 
-  /// weights [m] receives the mixture, 0 for those left out; returns its MMD^2 to the user.
+  /// Asked for a row and column of the Gram matrix, and told nothing else: what it gives must lie in `gram` on return.
+  using RowWanted = std::function<void(Index row)>;
+
+  /// weights [m] receives the mixture, 0 for those left out; returns its MMD^2 to the user. With `row_wanted`, greedy
+  /// needs only the diagonal of `gram` to begin with, and asks for the rows of the members as it chooses them.
   double solve(const double* gram, const double* cross, double self, Index m, MixtureRule rule, Index size,
-               double* weights);
+               double* weights, const RowWanted& row_wanted = {});
 
   /// Whether the latest solve would have chosen the same members from any gram within `gram_error` of its own: greedy
   /// compares MMD^2 values, which then move by as much; "auto" compares weights, of which this asks 1e-3 between them.
