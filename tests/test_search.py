@@ -124,6 +124,19 @@ def test_many_users_get_what_each_gets_alone(dock):
     assert dock.search_many([]) == []
 
 
+def test_users_are_scanned_in_groups_that_have_room(dock):
+    points, weights = made_specs(100, 3)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+    users = [user_spec(3, 0.1, seed=seed) for seed in range(7)]
+    told = []
+    two_users = 100 * (5 + 2 * 4) * 8
+    bounded = dock.search_many(users, max_memory=two_users, on_progress=lambda *now: told.append(now))
+    assert told == [("search", done, 7) for done in (2, 4, 6, 7)]
+    assert [result.singles for result in bounded] == [result.singles for result in dock.search_many(users)]
+    with pytest.raises(InvalidArgument, match="max_memory: expected at least 7200"):
+        dock.search(users[0], max_memory=7000)
+
+
 @pytest.mark.parametrize("threads", [1, 4, 7])
 def test_results_do_not_depend_on_the_number_of_threads(dock, threads):
     points, weights = made_specs(2000, 5, ragged=True)

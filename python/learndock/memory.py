@@ -101,6 +101,13 @@ def mmd2_bytes(batch: int) -> tuple[int, int]:
     return (3 * _DOUBLE + 1) * batch, 2 * _DOUBLE * batch
 
 
+def search_bytes(docked: int) -> tuple[int, int]:
+    """What a search takes for each user, and beside them, in a dock of so many specifications."""
+    # A user has products and their errors' bounds, distances and theirs; the dock has ids and self products, and ranks
+    # are made of one user at a time.
+    return 4 * _DOUBLE * docked, 5 * _DOUBLE * docked
+
+
 def estimate(
     call: str,
     *,
@@ -206,8 +213,7 @@ def _ingest(sizes: _Sizes, bound: int) -> MemoryEstimate:
 
 
 def _search(sizes: _Sizes, bound: int) -> MemoryEstimate:
-    each = 4 * _DOUBLE * sizes.n  # products and their errors' bounds, distances and theirs
-    fixed = 5 * _DOUBLE * sizes.n  # ids and self products of all, ranks
+    each, fixed = search_bytes(sizes.n)
     together = _together(sizes.users, each=each, fixed=fixed, bound=bound)
     disk = sizes.packed + 2 * _DOUBLE * sizes.n
     return MemoryEstimate(sizes.asking, fixed + together * each, 64_000 * sizes.users, disk)

@@ -23,6 +23,7 @@ from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products, scan, thin_out
 from learndock.dock.score import reference_scores
+from learndock.memory import at_once, search_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -40,9 +41,6 @@ _NARROW_FILTER = 1 / 8
 
 # Where more than these could be the farthest by their bounds, those that seem so are compared.
 _MOST_FARTHEST = 16
-
-# Users scanned together: results of all of them are in memory at once.
-_MOST_PRODUCTS = 1 << 24
 
 
 @dataclass(slots=True)
@@ -67,6 +65,7 @@ def exact_search(
     any_status: bool,
     skipped: int,
     threads: int | None,
+    max_memory: int | None,
     on_progress: Progress,
 ) -> list[SearchResult]:
     """Search one space for many users.
@@ -84,6 +83,8 @@ def exact_search(
     skipped : int
         Reported as it is.
     threads : int, optional
+    max_memory : int, optional
+        Bytes to work with; so many users are scanned together as have room.
     on_progress : callable
         Told after each group of users.
     """
@@ -91,7 +92,8 @@ def exact_search(
     if allowed is not None:
         visible = visible & np.isin(view.ids, allowed)
     at = np.flatnonzero(visible)
-    group = max(1, _MOST_PRODUCTS // max(1, len(view.ids)))
+    each, fixed = search_bytes(max(1, len(view.ids)))
+    group = at_once(len(specs), each=each, fixed=fixed, max_memory=max_memory)
     results: list[SearchResult] = []
     for start in range(0, len(specs), group):
         results += _search_group(view, specs[start : start + group], wish, at, skipped, resolve_threads(threads))

@@ -45,6 +45,7 @@ class DockSearches(OpenedDock):
         method: Literal["exact"] = "exact",
         status: SearchedStatus = "usable",
         threads: int | None = None,
+        max_memory: int | None = None,
     ) -> SearchResult:
         """Find the learnwares whose training data is closest to the user's, alone and as a mixture.
 
@@ -69,6 +70,9 @@ class DockSearches(OpenedDock):
         status : {"usable", "any"}, default "usable"
             Whether learnwares count whose model was never started, for what it requires is not here.
         threads : int, optional
+        max_memory : int, optional
+            Bytes that the search may work with beside the dock's files, which are mapped; by default that of
+            `learndock.set_max_memory`, or 1 GiB: room for 14 million specifications.
 
         Returns
         -------
@@ -77,7 +81,8 @@ class DockSearches(OpenedDock):
         Raises
         ------
         InvalidArgument
-            For a k below 1, a negative mixture, an unknown rule, method or status, or no specification.
+            For a k below 1, a negative mixture, an unknown rule, method or status, no specification, or a `max_memory`
+            in which not even one user has room.
         """
         _require_specification(spec, "spec")
         return self.search_many(
@@ -89,6 +94,7 @@ class DockSearches(OpenedDock):
             method=method,
             status=status,
             threads=threads,
+            max_memory=max_memory,
         )[0]
 
     def search_many(
@@ -102,6 +108,7 @@ class DockSearches(OpenedDock):
         method: Literal["exact"] = "exact",
         status: SearchedStatus = "usable",
         threads: int | None = None,
+        max_memory: int | None = None,
         on_progress: Progress | None = None,
     ) -> list[SearchResult]:
         """`search` for many users at once; each block of the dock is read once for all of them.
@@ -110,8 +117,8 @@ class DockSearches(OpenedDock):
         ----------
         specs : sequence of RKMETableSpecification
             They may belong to different spaces.
-        k, semantic, rule, mixture, method, status, threads
-            As in `search`.
+        k, semantic, rule, mixture, method, status, threads, max_memory
+            As in `search`; as many users are scanned together as have room.
         on_progress : callable, optional
             Called as ``on_progress("search", done, total)``, in specifications.
 
@@ -145,6 +152,7 @@ class DockSearches(OpenedDock):
                 any_status=any_status,
                 skipped=skipped,
                 threads=threads,
+                max_memory=max_memory,
                 on_progress=told,
             )
             results.update(zip(places, found, strict=True))
