@@ -47,6 +47,24 @@ def users(count: int, points: int, dim: int) -> list[tuple[Array, Array]]:
     return [(random.normal(size=(points, dim)), random.dirichlet(np.full(points, 5.0))) for _ in range(count)]
 
 
+def families(count: int, mixed: int, *, dim: int = 8, points: int = 50) -> tuple[Array, list[Array]]:
+    """Points (N, K, d) of embeddings in 20 families that lie apart, and the data of 40 users, each a mix of some."""
+    random = _random(2, count, mixed, dim, points)
+    centres = 1.5 * random.normal(size=(20, dim))
+    of = random.integers(20, size=count)
+    z = (
+        centres[of][:, None]
+        + 0.2 * random.normal(size=(count, 1, dim))
+        + 0.6 * random.normal(size=(count, points, dim))
+    )
+    data = []
+    for _ in range(40):
+        chosen = random.choice(20, mixed, replace=False)
+        member = random.choice(chosen, size=300, p=random.dirichlet(np.full(mixed, 2.0)))
+        data.append(centres[member] + 0.6 * random.normal(size=(300, dim)))
+    return z.astype(np.float32), data
+
+
 def rows(count: int, dim: int) -> Array:
     """A table (n, d): five Gaussians."""
     random = _random(2, count, dim)

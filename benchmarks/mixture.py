@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,51 @@ class Gram:
         one = self.z, self.weights
         gamma = generators.gamma_of(d)
         kernels.inner(*one, *one, gamma=gamma, offsets=self.offsets, other_offsets=self.offsets)
+
+
+class GreedyDock:
+    """dock.search_many with rule="greedy_dock": the whole dock in each step, against the 25 nearest.
+
+    Users whose data are of one family of learnwares, or mix two or three that lie apart.
+    """
+
+    params = [machine.DEVICES, machine.THREADS, (20_000,) if generators.LARGE else (2_000,), (1, 2, 3)]
+    param_names = ["device", "threads", "N", "families"]
+    timeout = 600
+
+    def setup(self, device: str, threads: int, N: int, families: int) -> None:
+        machine.use(None, threads)
+        import learndock as ld
+
+        gamma = 0.1
+        z, data = generators.families(N, families)
+        self.folder = tempfile.TemporaryDirectory()
+        self.dock = ld.Dock(Path(self.folder.name) / "dock")
+        self.dock.ingest(points=z, weights=np.full(z.shape[:2], 1 / z.shape[1]), gamma=gamma)
+        fit = ld.RKMETableSpecification.fit
+        self.users = [fit(rows, n_points=50, gamma=gamma, random_state=0) for rows in data]
+
+    def teardown(self, *_: Any) -> None:
+        self.dock.close()
+        self.folder.cleanup()
+
+    def time_search_many(self, *_: Any) -> None:
+        self.dock.search_many(self.users, k=1, rule="greedy_dock")
+
+    def track_better(self, *_: Any) -> float:
+        nearest, whole = self._mmd2("greedy"), self._mmd2("greedy_dock")
+        return float(np.mean(whole < nearest * (1 - 1e-9)))
+
+    track_better.unit = "share of the users for whom it is better; never worse"  # type: ignore[attr-defined]
+
+    def track_ratio(self, *_: Any) -> float:
+        return float(np.median(self._mmd2("greedy_dock") / self._mmd2("greedy")))
+
+    track_ratio.unit = "MMD^2 against the 25 nearest, median"  # type: ignore[attr-defined]
+
+    def _mmd2(self, rule: Any) -> Any:
+        found = self.dock.search_many(self.users, k=1, rule=rule)
+        return np.array([each.mixture.mmd2 if each.mixture else each.singles[0].mmd2 for each in found])
 
 
 class ReferencePackage:
