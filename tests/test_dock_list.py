@@ -144,13 +144,13 @@ def test_scores_are_relative_to_all_that_were_considered(dock, add):  # noqa: F8
         assert [hit.score for hit in hits] == pytest.approx(scores, abs=1e-9)
 
 
-def test_progress_of_many_users_is_told_in_users(filled, monkeypatch):
-    from learndock.dock import search
+def test_progress_of_many_users_is_told_in_users(filled):
+    from learndock.memory import search_bytes
 
-    monkeypatch.setattr(search, "_MOST_PRODUCTS", 18)
+    each, fixed = search_bytes(9)
     told = []
     users = [spec(seed) for seed in range(5)] + [spec(9, gamma=0.5)]
-    filled.search_many(users, on_progress=lambda *heard: told.append(heard))
+    filled.search_many(users, max_memory=fixed + 2 * each, on_progress=lambda *heard: told.append(heard))
     assert told == [("search", done, 6) for done in (2, 4, 5, 6)]
 
 
