@@ -145,13 +145,22 @@ def test_requirements_that_mean_the_same_have_the_same_key_and_others_another(fo
         ("evil===https://example.org/evil.whl", "no version"),
         ("evil===--pre", "no version"),
         ("evil @ file:///tmp/evil.whl", "a direct URL"),
-        ("evil; " + "(" * 900, "can't be understood"),
     ],
 )
 def test_what_is_no_version_of_a_distribution_is_refused_by_name(folder, cache, line, reason):
     with pytest.raises(EnvironmentBuildError, match="from the index alone, by name and version") as caught:
         build_environment(require(folder, "numpy", line), cache=cache)
     assert f"{line[:200]!r} ({reason})" in str(caught.value)
+    assert not cache.exists()
+
+
+def test_a_requirement_nested_too_deeply_is_refused_by_name(folder, cache):
+    line = "evil; " + "(" * 900
+    with pytest.raises(EnvironmentBuildError, match="from the index alone, by name and version") as caught:
+        build_environment(require(folder, "numpy", line), cache=cache)
+    # Which of the two depends on the release of packaging: older ones run out of Python's stack.
+    reasons = ("no requirement of a distribution", "can't be understood")
+    assert any(f"{line[:200]!r} ({reason})" in str(caught.value) for reason in reasons)
     assert not cache.exists()
 
 
