@@ -6,6 +6,7 @@ void bind_system(py::module_& module);
 void bind_embedding(py::module_& module);
 void bind_kernel_sums(py::module_& module);
 void bind_simplex_qp(py::module_& module);
+void bind_sketch(py::module_& module);
 void bind_mixture(py::module_& module);
 void bind_herding(py::module_& module);
 void bind_reduced_set(py::module_& module);
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   bind_embedding(module);
   bind_kernel_sums(module);
   bind_simplex_qp(module);
+  bind_sketch(module);
   bind_mixture(module);
   bind_herding(module);
   bind_reduced_set(module);

@@ -92,6 +92,22 @@ struct Int16Point {
 /// Candidates in a tile of a herding. Wider than `tile_lanes`, so that one stream of memory feeds four sums.
 inline constexpr Index herding_lanes = 64;
 
+/// Sketches of blocks of tile_lanes embeddings, one stage of them; see learndock/sketch.hpp.
+struct SketchBlocks {
+  const std::int8_t* codes = nullptr;  ///< [count][coordinates][tile_lanes]
+  const float* scales = nullptr;       ///< [coordinates]
+  Index count = 0;
+  Index coordinates = 0;
+};
+
+/// What the sketches of a stage are compared with.
+struct SketchComparison {
+  float residual = 0;
+  float error = 0;                ///< taken off each distance, with the stored one
+  float shrink = 0;               ///< a factor below 1 that covers the roundings of a distance, and again of its square
+  float correlated_residual = 0;  ///< 2 correlation residual
+};
+
 struct CpuKernels {
   const char* name;
   bool splits_rows;  ///< whether embed_float reads split_rows
@@ -143,6 +159,15 @@ struct CpuKernels {
   /// Differences y - rounded must fit into int16, both products into int32.
   void (*raise_bounds_int16)(const std::int16_t* tiles, const Int16Point& point, Index pair_count, Index tiles_count,
                              const HerdingStep& step, const float* rises, float* bounds, float* highest);
+
+  /// sums[q * sum_stride + p] += sum_i (scales[i] codes[i][p] - coordinates[q * query_stride + i])^2 for all lanes p of
+  /// the blocks.
+  void (*sketch_distances)(const SketchBlocks& blocks, const float* coordinates, Index query_count, Index query_stride,
+                           float* sums, Index sum_stride);
+
+  /// Of these sums, lower bounds of MMD^2, guesses of it, and the lowest guess of each block.
+  void (*sketch_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
+                        const SketchComparison& with, float* bounds, float* guesses, float* lowest);
 };
 
 extern const CpuKernels baseline_kernels;

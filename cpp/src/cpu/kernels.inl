@@ -21,6 +21,7 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "embed_double.inl"
 #include "herding.inl"
 #include "moments.inl"
+#include "sketch.inl"
 #include "weighted_sums.inl"
 
 #if defined(LEARNDOCK_SPLIT_PRODUCTS)
@@ -54,6 +55,8 @@ const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME,
                                       weighted_sums,
                                       subtract_products,
                                       raise_bounds_float,
-                                      raise_bounds_int16};
+                                      raise_bounds_int16,
+                                      sketch_distances,
+                                      sketch_bounds};
 
 }  // namespace learndock

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sketches: a few stored numbers of an embedding that bound its distance to any other from below.
+//
+// Let Phi map R^D to the kernel's Hilbert space by D landmarks, Phi v = sum_l v_l k(landmark_l, .), and let A be an
+// [m, D] matrix with A K A^T <= I, K = Phi^* Phi the landmarks' kernel matrix. The coordinates of an embedding P are
+// c_P = A Phi^* P: its values at the landmarks, times A. T = Phi A^T A Phi^* then lies between 0 and I, so that with
+// r_P^2 = ||P||^2 - ||c_P||^2 (Cauchy and Schwarz for I - T)
+//
+//     ||c_P - c_Q||^2 + (r_P - r_Q)^2  <=  MMD^2(P, Q)  <=  ||c_P - c_Q||^2 + (r_P + r_Q)^2,
+//
+// and so for any prefix of the coordinates with the residual of that prefix: a stage. Stored are the coordinates in 8
+// bits with an offset and a scale each, a float32 residual for each stage, and a bound on the error of all of it as a
+// distance: what is stored is another point of R^(m+1), so the triangle inequality takes the errors off the distance.
+// The errors hold every rounding, that of the float64 distances which searches compare with included.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "learndock/embedding.hpp"
+#include "learndock/parallel.hpp"
+
+namespace learndock {
+
+/// Stored sketches of a batch of embeddings. Does not own its arrays; lanes after the last embedding hold anything.
+struct Sketches {
+  const std::int8_t* codes = nullptr;  ///< [stage][block][coordinates of the stage][tile_lanes]
+  const float* residuals = nullptr;    ///< [stage][blocks * tile_lanes]
+  const float* errors = nullptr;       ///< [blocks * tile_lanes] of the distance
+  Index count = 0;
+
+  Index blocks() const { return tile_count(count); }
+};
+
+/// The sketch of one embedding that asks: its coordinates in float32.
+struct SketchQuery {
+  std::vector<float> coordinates;  ///< less the offsets
+  std::vector<float> residuals;    ///< of each stage
+  float error = 0;
+};
+
+/// The map from embeddings to sketches.
+class SketchMap {
+ public:
+  /// landmarks [landmark_count, dim] row-major, map [coordinates, landmark_count]; stages are increasing prefix
+  /// lengths, the last one all coordinates.
+  SketchMap(const double* landmarks, Index landmark_count, Index dim, double gamma, const double* map,
+            const double* offsets, const float* scales, std::vector<Index> stages);
+
+  Index dim() const { return dim_; }
+  Index landmark_count() const { return landmark_count_; }
+  Index coordinates() const { return stages_.back(); }
+  const std::vector<Index>& stages() const { return stages_; }
+  const std::vector<float>& scales() const { return scales_; }
+
+  /// Coordinates stored for one spec of a batch in each stage.
+  Index stage_begin(Index stage) const { return stage == 0 ? 0 : stages_[stage - 1]; }
+
+  /// Sketches of all embeddings of a batch; self_inner = <P, P>. `codes`, `residuals` and `errors` as in Sketches.
+  void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team, std::int8_t* codes,
+              float* residuals, float* errors) const;
+
+  SketchQuery query(const Embedding& embedding, double self_inner, ThreadTeam& team) const;
+
+ private:
+  struct Place;
+  /// Residuals and error of coordinates that are stored with an error of `stored`.
+  float finish(const double* coordinates, double self_inner, double absolute_weight, Index count, double stored,
+               float* residuals, Index residual_stride) const;
+
+  Index dim_, landmark_count_;
+  double gamma_;
+  double map_norm_ = 0;
+  std::vector<double> landmarks_, landmark_tiles_, map_, offsets_;
+  std::vector<float> scales_;
+  std::vector<Index> stages_;
+};
+
+/// The values of all embeddings of a batch at points: values[i, l] = mu_i(point_l), [batch.count, point_count].
+void values_at_points(const PackedEmbeddings<float>& batch, const double* points, Index point_count, double gamma,
+                      ThreadTeam& team, double* values);
+
+/// A rough guess of MMD^2: ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q.
+struct SketchGuess {
+  float correlation = 0;
+};
+
+/// Lower bounds of the first stage for all sketches, one batch after the other, and the most promising.
+///   hidden    for each query, [total] nonzero where a sketch may not be returned, or null
+///   bounds    [queries, total] lower bounds of MMD^2; infinite for what is hidden
+///   best      [queries, best_count] places with the smallest guesses, ascending by (guess, place); -1 where fewer
+void first_bounds(const SketchMap& map, const std::vector<Sketches>& batches,
+                  const std::vector<const SketchQuery*>& queries, const std::vector<const std::uint8_t*>& hidden,
+                  const SketchGuess& guess, Index best_count, ThreadTeam& team, float* bounds, Index* best);
+
+/// Lower bounds and guesses of the first stage + 1 stages for chosen places.
+void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
+                    const SketchGuess& guess, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
+                    float* bounds, float* guesses);
+
+}  // namespace learndock

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "learndock/sketch.hpp"
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "embedding_runs.hpp"
+#include "learndock/instruction_set.hpp"
+#include "learndock/kernel_sums.hpp"
+
+namespace learndock {
+
+namespace {
+
+using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+constexpr double double_roundoff = 0x1p-53;
+constexpr double float_roundoff = 0x1p-24;
+constexpr int largest_code = 127;
+
+// Embeddings whose values are multiplied by the map together, and sketches that one chunk of a pass holds.
+constexpr Index encoded_together = tile_lanes;
+constexpr Index pass_blocks = 64;
+constexpr Index chosen_together = 256;
+
+// Points up to which the error of a float64 distance is bounded for both embeddings alike, so that each of the two can
+// bring its own part.
+constexpr double points_in_error = 65536;
+
+double absolute_sum(const double* weights, Index count) {
+  double sum = 0;
+  for (Index i = 0; i < count; ++i) sum += std::abs(weights[i]);
+  return sum;
+}
+
+float rounded_up(double value) {
+  const auto nearest = static_cast<float>(value);
+  return std::nextafter(nearest, std::numeric_limits<float>::infinity());
+}
+
+/// The rows of one embedding of a batch, in float64.
+struct UnpackedRows {
+  std::vector<double> points, weights;
+
+  Embedding of(const PackedEmbeddings<float>& batch, Index i) {
+    const Index begin = batch.offsets[i], end = batch.offsets[i + 1];
+    points.resize((end - begin) * batch.dim);
+    unpack_points(batch.tiles, batch.dim, begin, end, points.data());
+    weights.assign(batch.weights + begin, batch.weights + end);
+    return {points.data(), weights.data(), end - begin, batch.dim};
+  }
+};
+
+/// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
+class Smallest {
+ public:
+  explicit Smallest(Index most) : most_(static_cast<std::size_t>(most)) {}
+
+  bool wants(float guess) const { return most_ > 0 && (held_.size() < most_ || guess <= held_.front().first); }
+
+  void add(float guess, Index place) {
+    const std::pair<float, Index> entry(guess, place);
+    if (held_.size() == most_) {
+      if (!(entry < held_.front())) return;
+      std::pop_heap(held_.begin(), held_.end());
+      held_.back() = entry;
+    } else {
+      held_.push_back(entry);
+    }
+    std::push_heap(held_.begin(), held_.end());
+  }
+
+  const std::vector<std::pair<float, Index>>& held() const { return held_; }
+
+ private:
+  std::size_t most_;
+  std::vector<std::pair<float, Index>> held_;  // the largest first, as a heap
+};
+
+SketchComparison comparison(const SketchMap& map, const SketchQuery& query, const SketchGuess& guess, Index stage) {
+  SketchComparison with;
+  with.residual = query.residuals[stage];
+  with.error = query.error;
+  with.shrink = static_cast<float>(1 - static_cast<double>(map.stages()[stage] + 8) * float_roundoff);
+  with.correlated_residual = 2 * guess.correlation * with.residual;
+  return with;
+}
+
+SketchBlocks stage_blocks(const SketchMap& map, const Sketches& batch, Index stage, Index first, Index count) {
+  const Index begin = map.stage_begin(stage), width = map.stages()[stage] - begin;
+  SketchBlocks blocks;
+  blocks.codes = batch.codes + (batch.blocks() * begin + first * width) * tile_lanes;
+  blocks.scales = map.scales().data() + begin;
+  blocks.count = count;
+  blocks.coordinates = width;
+  return blocks;
+}
+
+}  // namespace
+
+SketchMap::SketchMap(const double* landmarks, Index landmark_count, Index dim, double gamma, const double* map,
+                     const double* offsets, const float* scales, std::vector<Index> stages)
+    : dim_(dim),
+      landmark_count_(landmark_count),
+      gamma_(gamma),
+      landmarks_(landmarks, landmarks + landmark_count * dim),
+      landmark_tiles_(tile_count(landmark_count) * dim * tile_lanes),
+      map_(map, map + stages.back() * landmark_count),
+      offsets_(offsets, offsets + stages.back()),
+      scales_(scales, scales + stages.back()),
+      stages_(std::move(stages)) {
+  pack_points(landmarks, landmark_count, dim, landmark_tiles_.data());
+  double squares = 0;
+  for (const double entry : map_) squares += entry * entry;
+  map_norm_ = std::sqrt(squares);
+}
+
+float SketchMap::finish(const double* coordinates, double self_inner, double absolute_weight, Index count,
+                        double stored, float* residuals, Index residual_stride) const {
+  const auto landmarks = static_cast<double>(landmark_count_), points = static_cast<double>(count),
+             dims = static_cast<double>(dim_);
+  // Of the coordinates: roundings of the values at the landmarks, and of their products with the map.
+  const double numeric =
+      map_norm_ * std::sqrt(landmarks) * absolute_weight * (landmarks + points + dims + 64) * double_roundoff;
+  const double self_error = absolute_weight * absolute_weight * (2 * points + dims + 64) * 2 * double_roundoff;
+  // Of the float64 distances that searches compare with, as a distance.
+  const double compared =
+      absolute_weight * std::sqrt((2 * std::max(points, points_in_error) + dims + 64) * 2 * double_roundoff);
+  double norm = 0, residual_error = 0;
+  Index done = 0;
+  for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
+    for (; done < stages_[stage]; ++done) norm += coordinates[done] * coordinates[done];
+    const double square = self_inner - norm;
+    const double uncertain = self_error + 2 * numeric * std::sqrt(norm) + numeric * numeric;
+    const double low = std::sqrt(std::max(0.0, square - uncertain)),
+                 high = std::sqrt(std::max(0.0, square + uncertain));
+    const auto middle = static_cast<float>((low + high) / 2);
+    residuals[static_cast<Index>(stage) * residual_stride] = middle;
+    residual_error = std::max({residual_error, high - middle, middle - low});
+  }
+  const double in_coordinates = stored + numeric;
+  const double error = std::sqrt(in_coordinates * in_coordinates + residual_error * residual_error) + compared;
+  if (std::isfinite(error) && std::isfinite(norm)) return rounded_up(error);
+  // The bound says that nothing is known.
+  for (std::size_t stage = 0; stage < stages_.size(); ++stage)
+    residuals[static_cast<Index>(stage) * residual_stride] = 0;
+  return std::numeric_limits<float>::infinity();
+}
+
+void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team,
+                       std::int8_t* codes, float* residuals, float* errors) const {
+  struct Scratch {
+    UnpackedRows rows;
+    RowMajor values, coordinates;
+    double absolute_weights[encoded_together];
+  };
+  const Index blocks = tile_count(batch.count), width = coordinates();
+  const Eigen::Map<const RowMajor> map(map_.data(), width, landmark_count_);
+  const Index padded_landmarks = tile_count(landmark_count_) * tile_lanes;
+  std::vector<Scratch> scratch(team.size());
+  team.for_each(blocks, [&](Index block, int worker) {
+    Scratch& own = scratch[worker];
+    const Index first = block * tile_lanes, here = std::min(tile_lanes, batch.count - first);
+    own.values.resize(encoded_together, padded_landmarks);
+    for (Index lane = 0; lane < here; ++lane) {
+      const Embedding embedding = own.rows.of(batch, first + lane);
+      own.absolute_weights[lane] = absolute_sum(embedding.weights, embedding.count);
+      active_kernels().embed_double(embedding, gamma_, landmark_tiles_.data(), tile_count(landmark_count_),
+                                    own.values.row(lane).data());
+    }
+    own.coordinates.noalias() = own.values.topLeftCorner(here, landmark_count_) * map.transpose();
+    for (Index lane = 0; lane < tile_lanes; ++lane) {
+      double stored = 0;
+      Index stage = 0;
+      for (Index i = 0; i < width; ++i) {
+        if (i == stages_[stage]) ++stage;
+        const Index begin = stage_begin(stage), stage_width = stages_[stage] - begin;
+        std::int8_t& code = codes[(blocks * begin + block * stage_width + i - begin) * tile_lanes + lane];
+        code = 0;
+        if (lane >= here) continue;
+        const double value = own.coordinates(lane, i) - offsets_[i], scale = static_cast<double>(scales_[i]);
+        const double steps = std::nearbyint(value / scale);
+        if (steps > largest_code)
+          code = largest_code;
+        else if (steps < -largest_code)
+          code = -largest_code;
+        else if (steps == steps)
+          code = static_cast<std::int8_t>(steps);
+        const double rest = value - scale * code;
+        stored += rest * rest;
+      }
+      const Index at = first + lane;
+      if (lane >= here) {
+        for (std::size_t s = 0; s < stages_.size(); ++s)
+          residuals[static_cast<Index>(s) * blocks * tile_lanes + at] = 0;
+        errors[at] = 0;
+        continue;
+      }
+      errors[at] =
+          finish(own.coordinates.row(lane).data(), self_inner[at], own.absolute_weights[lane],
+                 batch.offsets[at + 1] - batch.offsets[at], std::sqrt(stored), residuals + at, blocks * tile_lanes);
+    }
+  });
+}
+
+SketchQuery SketchMap::query(const Embedding& embedding, double self_inner, ThreadTeam& team) const {
+  Eigen::VectorXd values(landmark_count_);
+  embed_points(embedding, landmarks_.data(), landmark_count_, gamma_, team, values.data());
+  const Index width = coordinates();
+  const Eigen::VectorXd found = Eigen::Map<const RowMajor>(map_.data(), width, landmark_count_) * values;
+  SketchQuery query;
+  double rounding = 0, scales = 0;
+  for (Index i = 0; i < width; ++i) {
+    const double shifted = found[i] - offsets_[i], scale = static_cast<double>(scales_[i]);
+    query.coordinates.push_back(static_cast<float>(shifted));
+    const double rest = shifted - static_cast<double>(query.coordinates.back());
+    rounding += rest * rest;
+    scales += scale * scale;
+  }
+  query.residuals.resize(stages_.size());
+  // And the products of codes and scales, which float32 rounds where it has no fused multiplication.
+  const double stored = std::sqrt(rounding) + 2 * largest_code * float_roundoff * std::sqrt(scales);
+  query.error = finish(found.data(), self_inner, absolute_sum(embedding.weights, embedding.count), embedding.count,
+                       stored, query.residuals.data(), 1);
+  return query;
+}
+
+void values_at_points(const PackedEmbeddings<float>& batch, const double* points, Index point_count, double gamma,
+                      ThreadTeam& team, double* values) {
+  struct Scratch {
+    UnpackedRows rows;
+    AlignedArray<double> values;
+  };
+  const Index tiles = tile_count(point_count);
+  std::vector<double> packed(tiles * batch.dim * tile_lanes);
+  pack_points(points, point_count, batch.dim, packed.data());
+  std::vector<Scratch> scratch(team.size());
+  team.for_each(batch.count, [&](Index i, int worker) {
+    Scratch& own = scratch[worker];
+    double* found = own.values.reserve(tiles * tile_lanes);
+    active_kernels().embed_double(own.rows.of(batch, i), gamma, packed.data(), tiles, found);
+    std::copy_n(found, point_count, values + i * point_count);
+  });
+}
+
+void first_bounds(const SketchMap& map, const std::vector<Sketches>& batches,
+                  const std::vector<const SketchQuery*>& queries, const std::vector<const std::uint8_t*>& hidden,
+                  const SketchGuess& guess, Index best_count, ThreadTeam& team, float* bounds, Index* best) {
+  struct Chunk {
+    std::size_t batch;
+    Index first_block, blocks, place;
+  };
+  struct Scratch {
+    AlignedArray<float> sums, bounds, guesses;
+    float lowest[pass_blocks];
+    std::vector<Smallest> best;
+  };
+  const auto query_count = static_cast<Index>(queries.size());
+  const Index width = map.stages()[0];
+  std::vector<Chunk> chunks;
+  Index total = 0;
+  for (std::size_t b = 0; b < batches.size(); ++b) {
+    for (Index block = 0; block < batches[b].blocks(); block += pass_blocks)
+      chunks.push_back({b, block, std::min(pass_blocks, batches[b].blocks() - block), total + block * tile_lanes});
+    total += batches[b].count;
+  }
+  std::vector<float> coordinates(query_count * width);
+  for (Index q = 0; q < query_count; ++q) std::copy_n(queries[q]->coordinates.data(), width, &coordinates[q * width]);
+  constexpr Index stride = pass_blocks * tile_lanes;
+  constexpr Index together = 4;
+  std::vector<Scratch> scratch(team.size());
+  for (Scratch& own : scratch) own.best.assign(query_count, Smallest(best_count));
+  team.for_each(static_cast<Index>(chunks.size()), [&](Index c, int worker) {
+    const Chunk& chunk = chunks[c];
+    const Sketches& batch = batches[chunk.batch];
+    Scratch& own = scratch[worker];
+    float* sums = own.sums.reserve(together * stride);
+    float* found = own.bounds.reserve(stride);
+    float* guesses = own.guesses.reserve(stride);
+    const Index first = chunk.first_block * tile_lanes, here = std::min(chunk.blocks * tile_lanes, batch.count - first);
+    const SketchBlocks blocks = stage_blocks(map, batch, 0, chunk.first_block, chunk.blocks);
+    for (Index q = 0; q < query_count; ++q) {
+      if (q % together == 0) {
+        std::fill_n(sums, together * stride, 0.0f);
+        active_kernels().sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width,
+                                          sums, stride);
+      }
+      active_kernels().sketch_bounds(sums + q % together * stride, batch.residuals + first, batch.errors + first,
+                                     chunk.blocks, comparison(map, *queries[q], guess, 0), found, guesses, own.lowest);
+      float* to = bounds + q * total + chunk.place;
+      std::copy_n(found, here, to);
+      const std::uint8_t* out = hidden[q] == nullptr ? nullptr : hidden[q] + chunk.place;
+      if (out != nullptr)
+        for (Index i = 0; i < here; ++i)
+          if (out[i]) to[i] = std::numeric_limits<float>::infinity();
+      Smallest& smallest = own.best[q];
+      for (Index block = 0; block < chunk.blocks; ++block) {
+        if (!smallest.wants(own.lowest[block])) continue;
+        for (Index i = block * tile_lanes; i < std::min(here, (block + 1) * tile_lanes); ++i)
+          if ((out == nullptr || !out[i]) && smallest.wants(guesses[i])) smallest.add(guesses[i], chunk.place + i);
+      }
+    }
+  });
+  for (Index q = 0; q < query_count; ++q) {
+    std::vector<std::pair<float, Index>> all;
+    for (const Scratch& own : scratch) all.insert(all.end(), own.best[q].held().begin(), own.best[q].held().end());
+    std::sort(all.begin(), all.end());
+    for (Index i = 0; i < best_count; ++i)
+      best[q * best_count + i] = i < static_cast<Index>(all.size()) ? all[i].second : -1;
+  }
+}
+
+void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
+                    const SketchGuess& guess, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
+                    float* bounds, float* guesses) {
+  std::vector<Index> starts{0};
+  for (const Sketches& batch : batches) starts.push_back(starts.back() + batch.count);
+  const SketchComparison with = comparison(map, query, guess, stage);
+  const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
+  team.for_each(chunks, [&](Index chunk, int) {
+    Index known = -1;
+    alignas(64) float found[tile_lanes], guessed[tile_lanes];
+    for (Index i = chunk * chosen_together; i < std::min(chosen_count, (chunk + 1) * chosen_together); ++i) {
+      const Index b = std::upper_bound(starts.begin(), starts.end(), chosen[i]) - starts.begin() - 1;
+      const Sketches& batch = batches[b];
+      const Index at = chosen[i] - starts[b], block = at / tile_lanes, key = starts[b] + block * tile_lanes;
+      if (key != known) {
+        alignas(64) float sums[tile_lanes] = {};
+        for (Index s = 0; s <= stage; ++s)
+          active_kernels().sketch_distances(stage_blocks(map, batch, s, block, 1),
+                                            query.coordinates.data() + map.stage_begin(s), 1, 0, sums, 0);
+        float lowest = 0;
+        active_kernels().sketch_bounds(sums, batch.residuals + (stage * batch.blocks() + block) * tile_lanes,
+                                       batch.errors + block * tile_lanes, 1, with, found, guessed, &lowest);
+        known = key;
+      }
+      bounds[i] = found[at % tile_lanes];
+      guesses[i] = guessed[at % tile_lanes];
+    }
+  });
+}
+
+}  // namespace learndock
