@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Float64 = npt.NDArray[np.float64]
+_Float32 = npt.NDArray[np.float32]
 _Int64 = npt.NDArray[np.int64]
 _Tiles = npt.NDArray[Any]  # float32 or float64
 
@@ -34,6 +35,50 @@ class CoarseQuery:
     @property
     def pays(self) -> bool: ...
 
+class SketchQuery:
+    @property
+    def coordinates(self) -> _Float32: ...
+    @property
+    def residuals(self) -> _Float32: ...
+    @property
+    def error(self) -> float: ...
+
+class SketchMap:
+    def __init__(
+        self,
+        landmarks: _Float64,
+        map: _Float64,
+        offsets: _Float64,
+        scales: _Float32,
+        stages: Sequence[int],
+        gamma: float,
+    ) -> None: ...
+    def encode(
+        self, tiles: _Tiles, weights: _Tiles, offsets: _Int64, self_inner: _Float64, threads: int
+    ) -> tuple[npt.NDArray[np.int8], _Float32, _Float32]: ...
+    def query(self, points: _Float64, weights: _Float64, self_inner: float, threads: int) -> SketchQuery: ...
+
+class SketchSet:
+    def __init__(
+        self, map: SketchMap, batches: Sequence[tuple[npt.NDArray[np.int8], _Float32, _Float32, int]]
+    ) -> None: ...
+    @property
+    def total(self) -> int: ...
+    def first(
+        self,
+        queries: Sequence[SketchQuery],
+        hidden: Sequence[npt.NDArray[np.bool_] | None],
+        correlation: float,
+        best: int,
+        threads: int,
+    ) -> tuple[_Float32, _Int64]: ...
+    def refine(
+        self, query: SketchQuery, correlation: float, stage: int, chosen: _Int64, threads: int
+    ) -> tuple[_Float32, _Float32]: ...
+
+def values_at_points(
+    tiles: _Tiles, weights: _Tiles, offsets: _Int64, points: _Float64, gamma: float, threads: int
+) -> _Float64: ...
 def inner_products_coarse(
     queries: Sequence[CoarseQuery], tiles: _Tiles, weights: _Tiles, offsets: _Int64, threads: int
 ) -> tuple[_Float64, _Float64]: ...

@@ -108,6 +108,13 @@ def search_bytes(docked: int) -> tuple[int, int]:
     return 4 * _DOUBLE * docked, 5 * _DOUBLE * docked
 
 
+def certified_bytes(docked: int) -> tuple[int, int]:
+    """The same for a search by sketches."""
+    # A user has bounds, and while it is their turn places, bounds and comparisons of what is near; the dock has ids,
+    # self products and masks.
+    return _FLOAT * docked, 5 * _DOUBLE * docked
+
+
 def estimate(
     call: str,
     *,

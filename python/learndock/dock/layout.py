@@ -14,7 +14,8 @@ from learndock._durable import replaced_file
 from learndock.dock.ids import learnware_name
 from learndock.errors import DockError, DockFormatError, ReadOnlyDock
 
-# Format 1: catalog.sqlite, zips/<id>.<sha256>.zip, specs/<segment>/*.npy.
+# Format 1: catalog.sqlite, zips/<id>.<sha256>.zip, specs/<segment>/*.npy; and what can be made again:
+# sketches/<model>/*.npy, specs/<segment>/sketch-<model>/*.npy.
 FORMAT = 1
 _SHOWN_OF_SHA256 = 16
 
@@ -51,6 +52,11 @@ class Layout:
         return self.root / "specs"
 
     @property
+    def sketches(self) -> Path:
+        """The models of the spaces' sketches, one folder each. Made when the first one is."""
+        return self.root / "sketches"
+
+    @property
     def lock(self) -> Path:
         """Held by the one process that writes."""
         return self.root / "write.lock"
@@ -78,6 +84,7 @@ class Layout:
                 "catalog.sqlite-journal",
                 "zips",
                 "specs",
+                "sketches",
                 "write.lock",
             }
             try:

@@ -69,14 +69,15 @@ class Nearest:
         Squared distances and inner products to the user.
     evaluated : int
         How many were computed in float64 to find them.
-    spread : Spread
+    spread : Spread or None
+        None where the search did not look at all.
     """
 
     at: IndexArray
     mmd2: FloatArray
     products: FloatArray
     evaluated: int
-    spread: Spread
+    spread: Spread | None
 
 
 def find_mixtures(

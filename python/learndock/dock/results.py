@@ -81,11 +81,20 @@ class SearchResult:
     certified : bool
         Whether singles and mixture are proven to be the true ones of the dock.
     method : str
-        How they were found: "exact".
+        How they were found: "certified" by bounds that prove what is left out, "exact" by a scan of all, which is also
+        what a certified search does where bounds are too weak or the dock is small, "approximate" by as many exact
+        values as were asked for.
     work : mapping
-        Counts (`scanned` specifications, `evaluated` ones in float64) and seconds per stage.
+        Counts and seconds per stage. Of a scan: `scanned` specifications, `evaluated` ones in float64. Of bounds:
+        `bounds` looked at, `refined` ones with all their coordinates, `evaluated` specifications, of them those that
+        have no sketch yet (`unsketched`).
     skipped : int
         Specifications left out for their type, input shape or gamma.
+    proven_ranks : int
+        So many of the singles are proven to be the nearest, in this order.
+    gap : float
+        A specification that was not looked at may be nearer than the last of the singles, squared, by so much at most:
+        0 where all are proven.
     """
 
     singles: tuple[Hit, ...]
@@ -94,6 +103,8 @@ class SearchResult:
     method: str
     work: Mapping[str, float]
     skipped: int
+    proven_ranks: int = 0
+    gap: float = 0.0
 
     def __repr__(self) -> str:
         lines = [f"SearchResult({len(self.singles)} singles, method {self.method!r}, certified {self.certified})"]

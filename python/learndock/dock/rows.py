@@ -17,6 +17,7 @@ from learndock.dock.tables import (
     pending,
     segments,
     semantics,
+    sketch_models,
     spaces,
     state,
     tags,
@@ -86,6 +87,20 @@ def segment_names(connection: sa.Connection, space: int) -> list[str]:
 def all_segments(connection: sa.Connection) -> dict[str, sa.Row[Any]]:
     """The segments of all spaces, by name."""
     return {row.name: row for row in connection.execute(sa.select(segments).order_by(segments.c.name))}
+
+
+def sketch_model_names(connection: sa.Connection) -> dict[int, str]:
+    """Names of the models of the spaces' sketches, by space; none in a catalog older than sketches."""
+    if not sa.inspect(connection).has_table(sketch_models.name):
+        return {}
+    return {row.space_id: row.name for row in connection.execute(sa.select(sketch_models))}
+
+
+def set_sketch_model(connection: sa.Connection, space: int, name: str) -> None:
+    """Name the model of a space's sketches."""
+    sketch_models.create(connection, checkfirst=True)
+    connection.execute(sketch_models.delete().filter_by(space_id=space))
+    connection.execute(sketch_models.insert().values(space_id=space, name=name))
 
 
 def pending_specs(connection: sa.Connection, space: int) -> list[PendingSpec]:

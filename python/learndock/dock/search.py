@@ -1,29 +1,34 @@
-"""The exact search: every specification of the space is looked at, so the result is proven.
+"""The search of one space: by sketches that leave out most of it with a proof, or by a scan of all of it.
+
+A scan looks at every specification, so its result is proven:
 
 1. Inner products of the user with all specifications, in 16-bit integers where that pays, else in float32, each with a
    bound on its error.
 2. Whatever could be among the nearest by those bounds is computed again, in float32 where it is much, then in float64.
 3. The nearest are ordered by (mmd2, id); a mixture is built of them.
+
+See learndock.dock.certified for the search by sketches. Both give the same ids and the same values.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from learndock.config import resolve_threads
+from learndock.dock.certified import Found, certified_nearest
 from learndock.dock.greedy_dock import greedy_over_dock
 from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products, scan, thin_out
 from learndock.dock.score import reference_scores
-from learndock.memory import at_once, search_bytes
+from learndock.memory import at_once, certified_bytes, search_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,8 +44,48 @@ if TYPE_CHECKING:
 # scanned in float32, which costs about an eighth a specification.
 _NARROW_FILTER = 1 / 8
 
+# Up to so many candidates are computed one by one: that takes less than bounds of all.
+_FEW = 256
+
 # Where more than these could be the farthest by their bounds, those that seem so are compared.
 _MOST_FARTHEST = 16
+
+
+SearchMethod = Literal["certified", "exact", "approximate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a search of one space is asked for, beside its users.
+
+    Attributes
+    ----------
+    wish : Wish
+    method : {"certified", "exact", "approximate"}
+    budget : int
+        Specifications that "approximate" computes.
+    allowed : ndarray of int64, optional
+        Ids that the semantic filter lets through, ascending; None for all.
+    any_status : bool
+        Whether learnwares that are not usable are candidates too.
+    skipped : int
+        Reported as it is.
+    threads : int, optional
+    max_memory : int, optional
+        Bytes to work with; so many users are searched together as have room.
+    on_progress : callable
+        Told after each group of users.
+    """
+
+    wish: Wish
+    method: SearchMethod
+    budget: int
+    allowed: IndexArray | None
+    any_status: bool
+    skipped: int
+    threads: int | None
+    max_memory: int | None
+    on_progress: Progress
 
 
 @dataclass(slots=True)
@@ -56,18 +101,7 @@ class _Work:
         self.amounts[f"{name}_seconds"] = time.perf_counter() - start
 
 
-def exact_search(
-    view: SpaceView,
-    specs: Sequence[RKMETableSpecification],
-    wish: Wish,
-    *,
-    allowed: IndexArray | None,
-    any_status: bool,
-    skipped: int,
-    threads: int | None,
-    max_memory: int | None,
-    on_progress: Progress,
-) -> list[SearchResult]:
+def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked: Asked) -> list[SearchResult]:
     """Search one space for many users.
 
     Parameters
@@ -75,44 +109,119 @@ def exact_search(
     view : SpaceView
     specs : sequence of RKMETableSpecification
         Users; all of the view's space.
-    wish : Wish
-    allowed : ndarray of int64, optional
-        Ids that the semantic filter lets through, ascending; None for all.
-    any_status : bool
-        Whether learnwares that are not usable are candidates too.
-    skipped : int
-        Reported as it is.
-    threads : int, optional
-    max_memory : int, optional
-        Bytes to work with; so many users are scanned together as have room.
-    on_progress : callable
-        Told after each group of users.
+    asked : Asked
     """
-    visible = view.visible(any_status=any_status)
-    if allowed is not None:
-        visible = visible & np.isin(view.ids, allowed)
-    at = np.flatnonzero(visible)
-    each, fixed = search_bytes(max(1, len(view.ids)))
-    group = at_once(len(specs), each=each, fixed=fixed, max_memory=max_memory)
+    if asked.method == "exact" or not _has_bounds(view, asked):
+        return _scan_all(view, specs, asked, range(len(specs)))
+    hidden = view.hidden(any_status=asked.any_status)
+    if asked.allowed is not None:
+        hidden = np.isin(view.ids, asked.allowed, invert=True) | (False if hidden is None else hidden)
+        if len(view.ids) - np.count_nonzero(hidden) <= _FEW:
+            return _scan_all(view, specs, asked, range(len(specs)))
+    each, fixed = certified_bytes(len(view.ids))
+    group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
     results: list[SearchResult] = []
     for start in range(0, len(specs), group):
-        results += _search_group(view, specs[start : start + group], wish, at, skipped, resolve_threads(threads))
-        on_progress("search", len(results), len(specs))
+        results += _certify_group(view, specs[start : start + group], asked, hidden)
+        asked.on_progress("search", len(results), len(specs))
+    return results
+
+
+def _has_bounds(view: SpaceView, asked: Asked) -> bool:
+    """Whether sketches can help: a search of the whole dock for each member of a mixture needs all products anyway."""
+    if view.model is None or not view.sketches or asked.wish.rule == "greedy_dock":
+        return False
+    return view.model.facts.pays or asked.method == "approximate"
+
+
+def _certify_group(
+    view: SpaceView,
+    specs: Sequence[RKMETableSpecification],
+    asked: Asked,
+    hidden: npt.NDArray[np.bool_] | None,
+) -> list[SearchResult]:
+    threads = resolve_threads(asked.threads)
+    work = _Work()
+    self_inner = [spec.inner(spec, threads=threads or None) for spec in specs]
+    found = certified_nearest(
+        view,
+        specs,
+        self_inner,
+        asked.wish,
+        hidden=[hidden] * len(specs),
+        budget=max(asked.budget, asked.wish.k, asked.wish.candidates) if asked.method == "approximate" else None,
+        threads=threads,
+        stage=work.stage,
+    )
+    proven = [i for i, one in enumerate(found) if one.nearest is not None]
+    ranked = [one.nearest for one in found if one.nearest is not None]
+    results: dict[int, SearchResult] = {}
+    if ranked:
+        inner = [self_inner[i] for i in proven]
+        with work.stage("mixture"):
+            mixtures = find_mixtures(view, ranked, inner, specs[0].gamma, asked.wish, threads)
+        for i, nearest, mixture in zip(proven, ranked, mixtures, strict=True):
+            results[i] = _found_result(view, self_inner[i], found[i], nearest, mixture, asked, work.amounts)
+    weak = [i for i in range(len(specs)) if i not in results]
+    if weak:
+        # The bounds' seconds come on top.
+        scanned = _scan_all(view, [specs[i] for i in weak], asked, ())
+        results.update(zip(weak, scanned, strict=True))
+    return [results[i] for i in range(len(specs))]
+
+
+def _found_result(
+    view: SpaceView,
+    user: float,
+    found: Found,
+    nearest: Nearest,
+    mixture: Mixture | None,
+    asked: Asked,
+    seconds: Mapping[str, float],
+) -> SearchResult:
+    work = {
+        **seconds,
+        "bounds": float(found.bounds),
+        "refined": float(found.refined),
+        "evaluated": float(found.evaluated),
+        "unsketched": float(len(view.ids) - view.sketched),
+    }
+    if asked.method == "certified":
+        return _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at))
+    # A distance equal to the bound of what was not computed may be one of two of which the other has the smaller id.
+    proven = int(np.count_nonzero(nearest.mmd2 < found.unseen))
+    return _result(view, user, nearest, mixture, asked, "approximate", work, proven, unseen=found.unseen)
+
+
+def _scan_all(
+    view: SpaceView, specs: Sequence[RKMETableSpecification], asked: Asked, told: Sequence[int]
+) -> list[SearchResult]:
+    """Scan the space for many users; progress is told where `told` has all of them."""
+    visible = view.visible(any_status=asked.any_status)
+    if asked.allowed is not None:
+        visible = visible & np.isin(view.ids, asked.allowed)
+    at = np.flatnonzero(visible)
+    each, fixed = search_bytes(max(1, len(view.ids)))
+    group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
+    results: list[SearchResult] = []
+    for start in range(0, len(specs), group):
+        results += _search_group(view, specs[start : start + group], asked, at)
+        if told:
+            asked.on_progress("search", len(results), len(specs))
     return results
 
 
 def _search_group(
     view: SpaceView,
     specs: Sequence[RKMETableSpecification],
-    wish: Wish,
+    asked: Asked,
     at: IndexArray,
-    skipped: int,
-    threads: int,
 ) -> list[SearchResult]:
+    wish, threads = asked.wish, resolve_threads(asked.threads)
     work = _Work({"scanned": float(len(at))})
     self_inner = [spec.inner(spec, threads=threads or None) for spec in specs]
     if not len(at):
-        return [SearchResult((), None, True, "exact", dict(work.amounts), skipped) for _ in specs]
+        return [SearchResult((), None, True, "exact", dict(work.amounts), asked.skipped) for _ in specs]
     with work.stage("scan"):
         if len(at) <= _NARROW_FILTER * len(view.ids):
             scans = [
@@ -134,7 +243,16 @@ def _search_group(
                 for spec, user, found, nearest, mixture in zip(specs, self_inner, scans, ranked, mixtures, strict=True)
             ]
     return [
-        _result(view, user, nearest, mixture, wish, skipped, {**work.amounts, "evaluated": float(nearest.evaluated)})
+        _result(
+            view,
+            user,
+            nearest,
+            mixture,
+            asked,
+            "exact",
+            {**work.amounts, "evaluated": float(nearest.evaluated)},
+            len(nearest.at),
+        )
         for user, nearest, mixture in zip(self_inner, ranked, mixtures, strict=True)
     ]
 
@@ -165,21 +283,37 @@ def _result(
     user: float,
     nearest: Nearest,
     mixture: Mixture | None,
-    wish: Wish,
-    skipped: int,
-    work: dict[str, float],
+    asked: Asked,
+    method: SearchMethod,
+    work: Mapping[str, float],
+    proven: int,
+    *,
+    unseen: float = np.inf,
 ) -> SearchResult:
-    at, mmd2 = nearest.at[: wish.k], nearest.mmd2[: wish.k]
-    scores = reference_scores(
-        mmd2.tolist(),
-        None if mixture is None else mixture.mmd2,
-        total=nearest.spread.total,
-        largest=max(nearest.spread.largest, float(nearest.mmd2[-1])),
-        count=nearest.spread.count,
-    )
+    """What the user is told; `proven` of the nearest are, and what was not computed is at least `unseen` away."""
+    k = asked.wish.k
+    at, mmd2 = nearest.at[:k], nearest.mmd2[:k]
+    scores: Sequence[float | None] = [None] * len(at)
+    if nearest.spread is not None:
+        scores = reference_scores(
+            mmd2.tolist(),
+            None if mixture is None else mixture.mmd2,
+            total=nearest.spread.total,
+            largest=max(nearest.spread.largest, float(nearest.mmd2[-1])),
+            count=nearest.spread.count,
+        )
     norms = np.sqrt(np.maximum(user * view.self_inner[at], np.finfo(float).tiny))
     singles = tuple(
         Hit(learnware_name(int(view.ids[place])), float(mmd2[i]), float(nearest.products[i] / norms[i]), scores[i])
         for i, place in enumerate(at)
     )
-    return SearchResult(singles, mixture, True, "exact", work, skipped)
+    return SearchResult(
+        singles,
+        mixture,
+        proven == len(nearest.at),
+        method,
+        work,
+        asked.skipped,
+        proven_ranks=min(proven, len(singles)),
+        gap=max(0.0, float(mmd2[-1]) - unseen) if len(mmd2) else 0.0,
+    )

@@ -12,7 +12,7 @@ from learndock.dock.mixtures import SearchRule, Wish
 from learndock.dock.opened import OpenedDock
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
-from learndock.dock.search import exact_search
+from learndock.dock.search import Asked, SearchMethod, search_space
 from learndock.dock.space import Space
 from learndock.errors import InvalidArgument
 from learndock.specification import RKMETableSpecification
@@ -42,7 +42,8 @@ class DockSearches(OpenedDock):
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
         rule: SearchRule = "distance",
         mixture: int | None = None,
-        method: Literal["exact"] = "exact",
+        method: SearchMethod = "certified",
+        budget: int = 100,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -65,8 +66,13 @@ class DockSearches(OpenedDock):
         mixture : int, optional
             Most learnwares in the mixture: 20 by default for rule "distance", at most 500; 5, at most 25, for the
             others; 0 for no mixture.
-        method : {"exact"}
-            Every learnware is looked at.
+        method : {"certified", "exact", "approximate"}, default "certified"
+            "exact" looks at every learnware. "certified" gives the same ids and values, and looks at few: a lower bound
+            of each distance proves that the others are farther. Scores, which are relative to all distances, are then
+            None. Where bounds are too weak, or a dock small, it scans. "approximate" computes the `budget` most
+            promising ones and tells how much of that is proven.
+        budget : int, default 100
+            Learnwares that "approximate" computes; at least as many as it returns.
         status : {"usable", "any"}, default "usable"
             Whether learnwares count whose model was never started, for what it requires is not here.
         threads : int, optional
@@ -92,6 +98,7 @@ class DockSearches(OpenedDock):
             rule=rule,
             mixture=mixture,
             method=method,
+            budget=budget,
             status=status,
             threads=threads,
             max_memory=max_memory,
@@ -105,7 +112,8 @@ class DockSearches(OpenedDock):
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
         rule: SearchRule = "distance",
         mixture: int | None = None,
-        method: Literal["exact"] = "exact",
+        method: SearchMethod = "certified",
+        budget: int = 100,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -117,8 +125,8 @@ class DockSearches(OpenedDock):
         ----------
         specs : sequence of RKMETableSpecification
             They may belong to different spaces.
-        k, semantic, rule, mixture, method, status, threads, max_memory
-            As in `search`; as many users are scanned together as have room.
+        k, semantic, rule, mixture, method, budget, status, threads, max_memory
+            As in `search`; as many users are searched together as have room.
         on_progress : callable, optional
             Called as ``on_progress("search", done, total)``, in specifications.
 
@@ -131,8 +139,9 @@ class DockSearches(OpenedDock):
             raise InvalidArgument(f"specs: expected a sequence of specifications, got {type(specs).__name__}")
         for i, spec in enumerate(specs):
             _require_specification(spec, f"specs[{i}]")
-        if method != "exact":
-            raise InvalidArgument(f'method: expected "exact", got {method!r}')
+        if method not in get_args(SearchMethod):
+            raise InvalidArgument(f"method: expected one of {', '.join(get_args(SearchMethod))}, got {method!r}")
+        budget = positive_integer(budget, "budget")
         wish = _wish(k, rule, mixture)
         if status not in get_args(SearchedStatus):
             raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
@@ -144,17 +153,8 @@ class DockSearches(OpenedDock):
             places = [i for i, spec in enumerate(specs) if Space.of(spec) == space]
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
-            found = exact_search(
-                self._store.view(space),
-                [specs[i] for i in places],
-                wish,
-                allowed=allowed,
-                any_status=any_status,
-                skipped=skipped,
-                threads=threads,
-                max_memory=max_memory,
-                on_progress=told,
-            )
+            asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told)
+            found = search_space(self._store.view(space), [specs[i] for i in places], asked)
             results.update(zip(places, found, strict=True))
         return [results[i] for i in range(len(specs))]
 

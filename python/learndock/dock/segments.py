@@ -95,7 +95,7 @@ def write_segment(specs: Path, segment: Segment) -> WrittenSegment:
         sums = {}
         for label, array in zip(ARRAYS, arrays, strict=True):
             with new_file(temporary / f"{label}.npy") as file:
-                hashed = _HashedFile(file)
+                hashed = HashedFile(file)
                 np.save(hashed, array, allow_pickle=False)
             sums[label] = hashed.digest.hexdigest()
         about = json.dumps({"layout": LAYOUT, "specs": len(segment), "sha256": sums}).encode()
@@ -110,7 +110,7 @@ def write_segment(specs: Path, segment: Segment) -> WrittenSegment:
     return WrittenSegment(name, segment, hashlib.sha256(about).hexdigest())
 
 
-class _HashedFile:
+class HashedFile:
     """A file that takes the sha256 of what is written to it."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -118,6 +118,7 @@ class _HashedFile:
         self.digest = hashlib.sha256()
 
     def write(self, content: bytes) -> int:
+        """Write, and count."""
         self.digest.update(content)
         return self._file.write(content)
 
@@ -129,11 +130,13 @@ def open_segment(folder: Path) -> Segment:
         if layout != LAYOUT:
             raise DockError(f"{folder}: layout: expected {LAYOUT}, got {layout!r}")
         packed = PackedEmbeddings(
-            _mapped(folder, "tiles", np.float32, 3),
-            _mapped(folder, "weights", np.float32, 1),
-            _mapped(folder, "offsets", np.int64, 1),
+            mapped_array(folder, "tiles", np.float32, 3),
+            mapped_array(folder, "weights", np.float32, 1),
+            mapped_array(folder, "offsets", np.int64, 1),
         )
-        segment = Segment(_mapped(folder, "ids", np.int64, 1), packed, _mapped(folder, "self_inner", np.float64, 1))
+        segment = Segment(
+            mapped_array(folder, "ids", np.int64, 1), packed, mapped_array(folder, "self_inner", np.float64, 1)
+        )
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -146,7 +149,8 @@ def open_segment(folder: Path) -> Segment:
     return segment
 
 
-def _mapped(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
+def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
+    """Map the .npy file of an array in a folder; ValueError where it is no such array."""
     array = np.load(folder / f"{label}.npy", mmap_mode="r", allow_pickle=False)
     if array.dtype != dtype or array.ndim != ndim:
         raise ValueError(f"{label}: got {array.dtype} of {array.ndim} dimensions")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learndock import kernels
+from learndock import _core, kernels
 from learndock.dock import rows
 from learndock.dock.rows import PendingSpec
 from learndock.dock.segments import Segment, open_segment
+from learndock.dock.sketch_model import SketchModel, open_model
+from learndock.dock.sketches import Sketches, open_sketches
 from learndock.dock.tables import USABLE
 from learndock.errors import DockError
 
@@ -38,13 +40,17 @@ class SpaceView:
     generation : int
         Of the catalog.
     named : mapping of str to Segment
-        The segments on disk, by name.
+        The segments on disk, by name; those that are sketched come first.
     waiting : Segment or None
         What the catalog still holds.
     dead : mapping of str to ndarray of int64
         Ids, ascending, whose copy in the segment of that name counts no more: deleted, or updated since.
     unusable : ndarray of int64
         Ids of learnwares that are not usable, ascending.
+    model : SketchModel or None
+        Of the sketches.
+    sketches : mapping of str to Sketches
+        Those of the segments that have some.
     """
 
     generation: int
@@ -52,6 +58,8 @@ class SpaceView:
     waiting: Segment | None
     dead: Mapping[str, npt.NDArray[np.int64]]
     unusable: npt.NDArray[np.int64]
+    model: SketchModel | None = None
+    sketches: Mapping[str, Sketches] = field(default_factory=dict)
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -74,6 +82,24 @@ class SpaceView:
         return np.cumsum([0, *(len(segment) for segment in self.segments)])
 
     @cached_property
+    def sketched(self) -> int:
+        """How many specifications have a sketch; they come first in the order of `ids`."""
+        return int(self.starts[len(self.sketches)])
+
+    @cached_property
+    def sketch_set(self) -> _core.SketchSet:
+        """All sketches, as the core has them."""
+        if self.model is None:
+            raise ValueError("no sketches")
+        return _core.SketchSet(
+            self.model.core,
+            [
+                (sketches.codes, sketches.residuals, sketches.errors, len(self.named[name]))
+                for name, sketches in self.sketches.items()
+            ],
+        )
+
+    @cached_property
     def _alive(self) -> npt.NDArray[np.bool_]:
         alive = np.ones(len(self.ids), dtype=bool)
         for name, start, end in zip(self.named, self.starts, self.starts[1:], strict=False):
@@ -91,6 +117,14 @@ class SpaceView:
     def visible(self, *, any_status: bool) -> npt.NDArray[np.bool_]:
         """Which of the specifications a search may return, in the order of `ids`."""
         return self._alive if any_status else self._usable
+
+    @cached_property
+    def _hidden(self) -> dict[bool, npt.NDArray[np.bool_] | None]:
+        return {any_status: _where_any(~self.visible(any_status=any_status)) for any_status in (False, True)}
+
+    def hidden(self, *, any_status: bool) -> npt.NDArray[np.bool_] | None:
+        """Which a search may not return, None where it may return all."""
+        return self._hidden[any_status]
 
     def place(self, learnware_id: int) -> tuple[Segment, int] | None:
         """Where the specification of a learnware lies: the segment, and the place in it."""
@@ -164,15 +198,34 @@ class SpecStore:
         for name in rows.segment_names(connection, space_id):
             segment = known.get(name)
             named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
+        model, sketches = self._sketches(connection, space_id, named)
+        named = {name: named[name] for name in (*sketches, *(name for name in named if name not in sketches))}
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
         dead = rows.dead_copies(connection, space_id)
-        return SpaceView(generation, named, waiting, dead, rows.unusable_ids(connection, space_id))
+        return SpaceView(generation, named, waiting, dead, rows.unusable_ids(connection, space_id), model, sketches)
+
+    def _sketches(
+        self, connection: sa.Connection, space_id: int, named: Mapping[str, Segment]
+    ) -> tuple[SketchModel | None, dict[str, Sketches]]:
+        """The model of a space's sketches, and those of its segments that have some."""
+        name = rows.sketch_model_names(connection).get(space_id)
+        model = None if name is None else open_model(self._layout.sketches / name)
+        if model is None:
+            return None, {}
+        found = {
+            name: open_sketches(self._layout.segment(name), model, len(segment)) for name, segment in named.items()
+        }
+        return model, {name: sketches for name, sketches in found.items() if sketches is not None}
 
     def clear(self) -> None:
         """Let go of all segments."""
         with self._lock:
             self._views.clear()
+
+
+def _where_any(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_] | None:
+    return mask if mask.any() else None
 
 
 def segment_of(waiting: Sequence[PendingSpec], *, dim: int) -> Segment:

@@ -42,6 +42,14 @@ segments = sa.Table(
     sa.Column("sha256", sa.Text, nullable=False),
 )
 
+# The model of a space's current sketches; made when the first space is sketched.
+sketch_models = sa.Table(
+    "sketch_models",
+    metadata,
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+)
+
 # version counts the updates: an update that was checked against an older one is refused.
 learnwares = sa.Table(
     "learnwares",

@@ -17,6 +17,7 @@ from learndock.dock.batches import chunks, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
 from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment, write_segment
+from learndock.dock.sketching import SKETCHED_AT_ONCE, remove_unnamed_sketches, sketch_space
 from learndock.dock.space import Space
 from learndock.dock.store import SpaceView, SpecStore, pending_of
 from learndock.dock.tables import USABLE, learnwares, pending, segments
@@ -268,6 +269,8 @@ class Writer:
                 self._discard(written)
                 raise
             self._fold_when_due(space_id)
+            if count >= SKETCHED_AT_ONCE:
+                self._sketch_when_possible(space_id, space, on_progress)
         return ids
 
     def delete(self, numbers: Sequence[int]) -> None:
@@ -307,9 +310,11 @@ class Writer:
             for path in stray:
                 path.unlink(missing_ok=True)
             remove_abandoned(self._layout.zips)
-            for done, space_id in enumerate(known):
+            for done, (space_id, space) in enumerate(known.items()):
                 on_progress("optimize", done, len(known))
                 self._fold(space_id)
+                sketch_space(self._layout, self._catalog, self._store, space_id, space)
+            remove_unnamed_sketches(self._layout, self._catalog)
             on_progress("optimize", len(known), len(known))
         _log.info("%s: optimized", self._layout.root)
 
@@ -325,6 +330,13 @@ class Writer:
             _log.warning(
                 "%s: specifications were added, but not folded into segments yet: %s", self._layout.root, error
             )
+
+    def _sketch_when_possible(self, space_id: int, space: Space, on_progress: Progress) -> None:
+        """Sketch after a change that is done and durable: whatever goes wrong here, the change stands."""
+        try:
+            sketch_space(self._layout, self._catalog, self._store, space_id, space, on_progress=on_progress)
+        except (LearndockError, OSError) as error:
+            _log.warning("%s: specifications were added, but not sketched yet: %s", self._layout.root, error)
 
     def _fold(self, space_id: int) -> None:
         """Make larger segments of a space's small ones, thinned-out ones and waiting specifications."""

@@ -1,0 +1,179 @@
+"""What the sketches of a space are made with: landmarks, a map from values at them to coordinates, and their steps.
+
+See CERTIFICATE in the documentation and cpp/include/learndock/sketch.hpp for the bound that sketches give. A model is a
+folder of .npy files that never change, with model.json, which holds the sha256 of each; it is written under a temporary
+name, synced and renamed before the catalog names it. It can be made again from the specifications at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from learndock import _core
+from learndock._durable import new_file, sync_folder
+from learndock.dock.segments import HashedFile, mapped_array
+from learndock.errors import DockError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+__all__ = ["MODEL_FILES", "SketchFacts", "SketchModel", "open_model", "write_model"]
+
+# Layout 1: codes [stage][block][coordinate][16], residuals [stage][embedding], errors [embedding].
+LAYOUT = 1
+_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "landmarks": (np.float32, 2),
+    "map": (np.float64, 2),
+    "offsets": (np.float64, 1),
+    "scales": (np.float32, 1),
+}
+MODEL_FILES = ("model.json", *(f"{label}.npy" for label in _ARRAYS))
+_TEMPORARY = ".incoming-"
+
+
+@dataclass(frozen=True, slots=True)
+class SketchFacts:
+    """What was found when a model was made.
+
+    Attributes
+    ----------
+    gamma : float
+    stages : tuple of int
+        Prefixes of the coordinates whose bounds are looked at one after the other; the last one is all of them.
+    correlation : float
+        Of the residuals of near embeddings, 0 to 1: guesses of distances use it.
+    noise_share : float
+        The mean over specifications of sum_j w_j^2 / ||P||^2: the share of ||P||^2 that single points have with
+        themselves. Above 0.5 no sketch proves much.
+    specs : int
+        How many the space held.
+    predicted : float
+        Exact evaluations of a search for 10, the median of leave-one-out searches, raised to that many.
+    """
+
+    gamma: float
+    stages: tuple[int, ...]
+    correlation: float
+    noise_share: float
+    specs: int
+    predicted: float
+
+    @property
+    def pays(self) -> bool:
+        """Whether bounds are likely to spare a search most of a scan."""
+        return self.predicted <= self.specs / 3
+
+    @property
+    def bytes_a_spec(self) -> int:
+        """Of codes, residuals and errors."""
+        return self.stages[-1] + 4 * len(self.stages) + 4
+
+
+@dataclass(frozen=True, eq=False)
+class SketchModel:
+    """A model, in memory or mapped from files.
+
+    Attributes
+    ----------
+    name : str
+        Empty for one that was not written yet.
+    facts : SketchFacts
+    landmarks : ndarray of float32, shape (D, d)
+    map : ndarray of float64, shape (m, D)
+        A, with A K A^T <= I for the kernel matrix K of the landmarks.
+    offsets : ndarray of float64, shape (m,)
+    scales : ndarray of float32, shape (m,)
+        A coordinate is stored as the nearest of 255 steps of this length around the offset.
+    """
+
+    name: str
+    facts: SketchFacts
+    landmarks: npt.NDArray[np.float32]
+    map: FloatArray
+    offsets: FloatArray
+    scales: npt.NDArray[np.float32]
+
+    @cached_property
+    def core(self) -> _core.SketchMap:
+        """The map as the core has it."""
+        return _core.SketchMap(
+            self.landmarks.astype(np.float64),
+            self.map,
+            self.offsets,
+            self.scales,
+            list(self.facts.stages),
+            self.facts.gamma,
+        )
+
+
+def write_model(sketches: Path, model: SketchModel) -> SketchModel:
+    """Write a model into the folder of models, under a new name."""
+    name = uuid.uuid4().hex
+    temporary = sketches / f"{_TEMPORARY}{name}"
+    try:
+        temporary.mkdir(parents=True)
+        sums = {}
+        for label in _ARRAYS:
+            with new_file(temporary / f"{label}.npy") as file:
+                hashed = HashedFile(file)
+                np.save(hashed, getattr(model, label), allow_pickle=False)
+            sums[label] = hashed.digest.hexdigest()
+        about = {"layout": LAYOUT, **asdict(model.facts), "sha256": sums}
+        with new_file(temporary / "model.json") as file:
+            file.write(json.dumps(about).encode())
+        sync_folder(temporary)
+        temporary.rename(sketches / name)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(sketches)
+    return SketchModel(name, model.facts, model.landmarks, model.map, model.offsets, model.scales)
+
+
+def open_model(folder: Path) -> SketchModel | None:
+    """Map a model; None where it is not there: a copy of a dock has none until it is optimized."""
+    try:
+        about = json.loads((folder / "model.json").read_bytes())
+        if about.pop("layout") != LAYOUT:
+            return None
+        about.pop("sha256")
+        about["stages"] = tuple(about["stages"])
+        facts = SketchFacts(**about)
+        arrays: dict[str, Any] = {
+            label: mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _ARRAYS.items()
+        }
+        model = SketchModel(folder.name, facts, **arrays)
+        # Shapes that disagree are found here.
+        _ = model.core
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DockError(f"{folder}: the sketches' model can't be opened ({error.strerror or error})") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DockError(
+            f"{folder}: the sketches' model is damaged ({error}); `learndock optimize` makes another"
+        ) from None
+    return model
+
+
+def checksum_faults(folder: Path, about_file: str) -> list[str]:
+    """Names of arrays in a folder whose sha256 is not the one that its JSON file has."""
+    about = json.loads((folder / about_file).read_bytes())
+    found = []
+    for label, expected in about["sha256"].items():
+        with (folder / f"{label}.npy").open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                found.append(label)
+    return found

@@ -1,0 +1,240 @@
+"""How a space's sketches are made: landmarks, principal coordinates of the embeddings, and how many of each.
+
+Landmarks are drawn from the docked points; where they lie hardly matters, their number D does. The values of the
+embeddings at them, whitened by the landmarks' kernel matrix, have principal directions: a few coordinates along those
+prove nearly what all D would. A probe tries several D and prefixes on a sample: some of its specifications ask for
+their neighbours in it, and the true distances tell what each choice would have to evaluate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learndock import _core, kernels
+from learndock.dock.sketch_model import SketchFacts, SketchModel
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from learndock.dock.store import SpaceView
+    from learndock.kernels import PackedEmbeddings
+
+    FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
+
+__all__ = ["train_model"]
+
+# Numbers of landmarks, tried in turn while that helps.
+_LANDMARKS = (256, 1024, 4096)
+# Prefixes of the coordinates that are tried. The last is the most that is stored.
+_PREFIXES = (16, 32, 64, 128, 256)
+_SAMPLE, _QUERIES, _NEIGHBOURS = 4096, 32, 10
+# On the diagonal of the landmarks' kernel matrix. It costs nothing: any A with A K A^T <= I bounds.
+_JITTER = 1e-3
+# Room beyond the sample's extremes for the coordinates of what comes later; what lies beyond is stored with its error.
+_MARGIN, _STEPS = 1.25, 254
+# Nanoseconds, roughly: of a byte read in a pass over all sketches, a sketch looked up, a kernel value in float64.
+_BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
+# Twice the landmarks must save this share of a search.
+_WORTH = 0.8
+# Below, what is stored is not worth another 64 bytes.
+_WORTH_BYTES = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Specifications of the space, and what is true of some that ask."""
+
+    packed: PackedEmbeddings
+    self_inner: FloatArray
+    queries: IndexArray
+    mmd2: FloatArray  # (queries, sample), infinite for each to itself
+    nearest: FloatArray  # (queries,) the distance of the last neighbour
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A map, and what a search by prefixes of it would cost."""
+
+    landmarks: FloatArray
+    map: FloatArray
+    coordinates: FloatArray  # (sample, m)
+    stages: tuple[int, ...]
+    evaluated: float
+    cost: float
+
+
+def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: int = 0) -> SketchModel:
+    """Make a model for the specifications of a space.
+
+    Parameters
+    ----------
+    view : SpaceView
+        With at least one segment.
+    gamma : float
+    most_coordinates : int
+        At most so many are stored for each specification, a byte each.
+    seed : int, default 0
+        Of the landmarks and the sample.
+    """
+    rng = np.random.default_rng(seed)
+    total = int(view.starts[-1])
+    sample = _sample(view, gamma, rng)
+    points = _landmarks(view, rng)
+    best: _Trial | None = None
+    for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
+        if best is None or trial.cost < _WORTH * best.cost:
+            best = trial
+        else:
+            break
+    if best is None:
+        raise ValueError("no landmarks")
+    return _model(best, sample, gamma, total)
+
+
+def _sample(view: SpaceView, gamma: float, rng: np.random.Generator) -> _Sample:
+    at = np.sort(rng.choice(int(view.starts[-1]), min(_SAMPLE, int(view.starts[-1])), replace=False))
+    packed, self_inner = gathered(view, at), view.self_inner[at]
+    queries = np.sort(rng.choice(len(at), min(_QUERIES, len(at)), replace=False))
+    prepared = [_core.PreparedQuery(*packed.embedding(int(i)), gamma) for i in queries]
+    products, _ = _core.inner_products_float(prepared, packed.tiles, packed.weights, packed.offsets, 0)
+    mmd2 = np.maximum(self_inner[queries][:, None] - 2 * products + self_inner, 0)
+    mmd2[np.arange(len(queries)), queries] = np.inf
+    nearest = np.partition(mmd2, min(_NEIGHBOURS, len(at) - 1) - 1)[:, min(_NEIGHBOURS, len(at) - 1) - 1]
+    return _Sample(packed, self_inner, queries, mmd2, nearest)
+
+
+def gathered(view: SpaceView, at: IndexArray) -> PackedEmbeddings:
+    """The specifications at ascending places of a view, copied together."""
+    of_segment = np.searchsorted(view.starts, at, side="right") - 1
+    pairs = [
+        view.segments[segment].packed.embedding(int(place - view.starts[segment]))
+        for segment, place in zip(of_segment.tolist(), at.tolist(), strict=True)
+    ]
+    return kernels.pack(
+        [points.astype(np.float32) for points, _ in pairs], [weights.astype(np.float32) for _, weights in pairs]
+    )
+
+
+def _landmarks(view: SpaceView, rng: np.random.Generator) -> FloatArray:
+    """Different points of the space, one each of specifications drawn at random."""
+    total = int(view.starts[-1])
+    at = rng.choice(total, min(2 * _LANDMARKS[-1], total), replace=False)
+    packed = gathered(view, np.sort(at))
+    counts = np.diff(packed.offsets)
+    chosen = packed.offsets[:-1] + rng.integers(0, counts)
+    points = np.array([_core.unpack_points(packed.tiles, int(i), int(i) + 1)[0] for i in chosen])
+    distinct: FloatArray = rng.permutation(np.unique(points, axis=0))
+    return distinct[: _LANDMARKS[-1]]
+
+
+def _trials(
+    sample: _Sample, points: FloatArray, gamma: float, total: int, most_coordinates: int, seed: int
+) -> Iterator[_Trial]:
+    """One for each number of landmarks."""
+    values = np.empty((len(sample.packed), 0))
+    for count in sorted({min(count, len(points)) for count in _LANDMARKS}):
+        landmarks = points[:count]
+        more = np.ascontiguousarray(landmarks[values.shape[1] :])
+        batch = sample.packed
+        values = np.hstack([values, _core.values_at_points(batch.tiles, batch.weights, batch.offsets, more, gamma, 0)])
+        map = _principal_map(values, landmarks, gamma, min(most_coordinates, count), seed)
+        yield _tried(sample, landmarks, map, values @ map.T, total)
+
+
+def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, width: int, seed: int) -> FloatArray:
+    """A [width, D] with A K A^T <= I, its rows along the principal directions of the whitened values."""
+    from scipy.linalg import cholesky, eigh, eigvalsh, solve_triangular
+
+    count = len(landmarks)
+    kernel = _kernel_matrix(landmarks, gamma)
+    factor = cholesky(kernel + _JITTER * np.eye(count), check_finite=False)
+    whitened = solve_triangular(factor, values.T, trans="T", check_finite=False)
+    if count <= _LANDMARKS[1]:
+        _, directions = eigh(whitened @ whitened.T, subset_by_index=[count - width, count - 1], check_finite=False)
+        directions = directions[:, ::-1]
+    else:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, _, rows = randomized_svd(whitened.T, n_components=width, n_iter=3, random_state=seed)
+        directions = rows.T
+    map = solve_triangular(factor, directions, check_finite=False).T
+    # Whatever was rounded above: this makes it a map that bounds.
+    largest = float(eigvalsh(map @ kernel @ map.T, subset_by_index=[width - 1, width - 1])[0])
+    return np.ascontiguousarray(map * ((1 - 1e-8) / np.sqrt(max(1.0, largest))))
+
+
+def _kernel_matrix(points: FloatArray, gamma: float) -> FloatArray:
+    """In float64, from differences: a matrix that is only nearly that of the landmarks bounds nothing."""
+    single = kernels.pack(
+        points.astype(np.float32), np.ones(len(points), np.float32), offsets=np.arange(len(points) + 1)
+    )
+    return _core.values_at_points(single.tiles, single.weights, single.offsets, points, gamma, 0)
+
+
+def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates: FloatArray, total: int) -> _Trial:
+    """The prefixes that make a search cheapest."""
+    points, dim = len(sample.packed.weights) / len(sample.packed), landmarks.shape[1]
+    pair = _PAIR + _PAIR_DIM * dim
+    width = map.shape[0]
+    prefixes = sorted({min(prefix, width) for prefix in _PREFIXES})
+    survivors = {prefix: _survivors(sample, coordinates[:, :prefix], total) for prefix in prefixes}
+    best, best_stages = np.inf, (width,)
+    for last in prefixes:
+        for stages in [(last,), *((first, last) for first in prefixes if first < last)]:
+            cost = (
+                len(landmarks) * points * pair
+                + total * (stages[0] + 8) * _BYTE
+                + (survivors[stages[0]] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
+                + survivors[last] * points * points * pair
+            )
+            # More bytes have to pay for themselves.
+            if cost < (_WORTH_BYTES if last > best_stages[-1] else 1) * best:
+                best, best_stages = cost, stages
+    last = best_stages[-1]
+    return _Trial(landmarks, map[:last], coordinates[:, :last], best_stages, survivors[last], best)
+
+
+def _survivors(sample: _Sample, coordinates: FloatArray, total: int) -> float:
+    """How many of all a search would have to evaluate, the median of the sample's."""
+    residuals = np.sqrt(np.maximum(sample.self_inner - np.sum(coordinates**2, axis=1), 0))
+    norms = np.sum(coordinates**2, axis=1)
+    counts = []
+    for query, nearest in zip(sample.queries, sample.nearest, strict=True):
+        distances = norms + norms[query] - 2 * coordinates @ coordinates[query]
+        bounds = distances + (residuals - residuals[query]) ** 2
+        counts.append(int(np.count_nonzero(bounds <= nearest)) - 1)
+    count, size = float(np.median(counts)), len(sample.packed)
+    # In a larger dock the neighbours are nearer: what must be evaluated grows as its root, but not where it is all.
+    share = count / size
+    return float(min(total, max(count, _NEIGHBOURS) * (total / size) ** (0.5 + 0.5 * share)))
+
+
+def _model(trial: _Trial, sample: _Sample, gamma: float, total: int) -> SketchModel:
+    low, high = trial.coordinates.min(axis=0), trial.coordinates.max(axis=0)
+    # No step is so short that float32 could not hold it.
+    steps = np.maximum((high - low) * _MARGIN / _STEPS, 1e-9).astype(np.float32)
+    own = np.add.reduceat(np.asarray(sample.packed.weights, dtype=np.float64) ** 2, sample.packed.offsets[:-1])
+    noise = float(np.mean(own / np.maximum(sample.self_inner, np.finfo(float).tiny)))
+    facts = SketchFacts(
+        gamma, trial.stages, _correlation(trial, sample), min(1.0, noise), total, float(trial.evaluated)
+    )
+    return SketchModel("", facts, trial.landmarks.astype(np.float32), trial.map, (low + high) / 2, steps)
+
+
+def _correlation(trial: _Trial, sample: _Sample) -> float:
+    """Of the residuals of each query and its neighbours, the median: what distances to near ones have beyond."""
+    norms = np.sum(trial.coordinates**2, axis=1)
+    residuals = np.sqrt(np.maximum(sample.self_inner - norms, 0))
+    found = []
+    for row, query in enumerate(sample.queries):
+        near = np.flatnonzero(sample.mmd2[row] <= sample.nearest[row])
+        distances = norms[near] + norms[query] - 2 * trial.coordinates[near] @ trial.coordinates[query]
+        both = residuals[near] * residuals[query]
+        excess = distances + residuals[near] ** 2 + residuals[query] ** 2 - sample.mmd2[row, near]
+        found.extend((excess / (2 * np.maximum(both, 1e-12)))[both > 1e-12])
+    return float(np.clip(np.median(found), 0, 1)) if found else 0.0

@@ -1,0 +1,114 @@
+"""The sketches of a segment's specifications: three .npy files in a folder within the segment's, named by their model.
+
+They are made of the segment and can be made again at any time, so the catalog names only the model; a segment that has
+none of that model is searched exactly. sketch.json holds the sha256 of each array.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learndock._durable import new_file, sync_folder
+from learndock.dock.segments import HashedFile, mapped_array
+from learndock.errors import DockError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from learndock.dock.segments import Segment
+    from learndock.dock.sketch_model import SketchModel
+
+__all__ = ["Sketches", "make_sketches", "open_sketches", "remove_other_sketches", "write_sketches"]
+
+_ARRAYS: dict[str, tuple[type[np.generic], int]] = {
+    "codes": (np.int8, 1),
+    "residuals": (np.float32, 2),
+    "errors": (np.float32, 1),
+}
+SKETCH_FILES = ("sketch.json", *(f"{label}.npy" for label in _ARRAYS))
+_PREFIX, _TEMPORARY = "sketch-", ".incoming-"
+_LANES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sketches:
+    """Sketches of one segment, in memory or mapped from files.
+
+    Attributes
+    ----------
+    codes : ndarray of int8, shape (m * padded,)
+        [stage][block of 16 specifications][coordinate][specification].
+    residuals : ndarray of float32, shape (stages, padded)
+    errors : ndarray of float32, shape (padded,)
+    """
+
+    codes: npt.NDArray[np.int8]
+    residuals: npt.NDArray[np.float32]
+    errors: npt.NDArray[np.float32]
+
+
+def make_sketches(model: SketchModel, segment: Segment, *, threads: int = 0) -> Sketches:
+    """Sketch all specifications of a segment."""
+    batch = segment.packed
+    return Sketches(*model.core.encode(batch.tiles, batch.weights, batch.offsets, segment.self_inner, threads))
+
+
+def sketches_folder(segment_folder: Path, model_name: str) -> Path:
+    """Where the sketches of a segment lie."""
+    return segment_folder / f"{_PREFIX}{model_name}"
+
+
+def write_sketches(segment_folder: Path, model: SketchModel, sketches: Sketches) -> None:
+    """Write the sketches of a segment into its folder."""
+    temporary = segment_folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        temporary.mkdir()
+        sums = {}
+        for label in _ARRAYS:
+            with new_file(temporary / f"{label}.npy") as file:
+                hashed = HashedFile(file)
+                np.save(hashed, getattr(sketches, label), allow_pickle=False)
+            sums[label] = hashed.digest.hexdigest()
+        with new_file(temporary / "sketch.json") as file:
+            file.write(json.dumps({"model": model.name, "sha256": sums}).encode())
+        sync_folder(temporary)
+        temporary.rename(sketches_folder(segment_folder, model.name))
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(segment_folder)
+
+
+def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketches | None:
+    """Map the sketches of a segment with `count` specifications; None where it has none of this model."""
+    folder = sketches_folder(segment_folder, model.name)
+    try:
+        sketches = Sketches(*(mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _ARRAYS.items()))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DockError(f"{folder}: the sketches can't be opened ({error.strerror or error})") from None
+    except (ValueError, TypeError) as error:
+        raise DockError(f"{folder}: the sketches are damaged ({error}); `learndock optimize` makes others") from None
+    padded, stages = -(-count // _LANES) * _LANES, model.facts.stages
+    shapes = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
+    if shapes != ((padded * stages[-1],), (len(stages), padded), (padded,)):
+        raise DockError(f"{folder}: the sketches are damaged (their shapes are {shapes})")
+    return sketches
+
+
+def remove_other_sketches(segment_folder: Path, model_name: str | None) -> None:
+    """Delete sketches of other models than this one, and what a killed writer left."""
+    kept = None if model_name is None else sketches_folder(segment_folder, model_name)
+    for pattern in (f"{_PREFIX}*", f"{_TEMPORARY}*"):
+        for folder in segment_folder.glob(pattern):
+            if folder != kept:
+                shutil.rmtree(folder, ignore_errors=True)
