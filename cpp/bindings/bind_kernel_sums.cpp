@@ -38,6 +38,13 @@ void require_chosen(const Array<Index>& chosen, Index count) {
     if (chosen.data()[i] < 0 || chosen.data()[i] >= count) throw py::value_error("chosen: outside the batch");
 }
 
+template <class T>
+double chosen_points(const PackedEmbeddings<T>& batch, const Index* chosen, Index count) {
+  Index points = 0;
+  for (Index i = 0; i < count; ++i) points += batch.offsets[chosen[i] + 1] - batch.offsets[chosen[i]];
+  return static_cast<double>(points);
+}
+
 py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& tiles, const py::array& weights,
                                   const py::array& offsets, const py::array& chosen_argument, int threads) {
   const PackedArrays<float> batch(tiles, weights, offsets);
@@ -53,7 +60,8 @@ py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& t
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    ThreadTeam team(execution(threads));
+    const double pairs = chosen_points(view, indices, count) * static_cast<double>(query.row_count());
+    ThreadTeam team(execution(threads).for_work(float_pairs_time(pairs, view.dim)));
     chosen_inner_products(query, view, indices, count, team, to_products, to_errors);
   }
   return py::make_tuple(products, errors);
@@ -93,7 +101,8 @@ Array<double> chosen_products(const EmbeddingArrays& query, const PackedArrays<T
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    ThreadTeam team(execution(threads));
+    const double pairs = chosen_points(view, indices, count) * static_cast<double>(embedding.count);
+    ThreadTeam team(execution(threads).for_work(double_pairs_time(pairs, view.dim)));
     chosen_inner_products(embedding, view, indices, count, gamma, team, to);
   }
   return products;

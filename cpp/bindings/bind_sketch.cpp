@@ -66,7 +66,8 @@ SketchQuery query_of(const SketchMap& map, const py::array& points, const py::ar
   const Embedding view = embedding.view();
   // As above: plain memory only.
   const py::gil_scoped_release released;
-  ThreadTeam team(execution(threads));
+  const auto pairs = static_cast<double>(view.count * map.landmark_count());
+  ThreadTeam team(execution(threads).for_work(double_pairs_time(pairs, view.dim)));
   return map.query(view, self_inner, team);
 }
 
@@ -141,7 +142,9 @@ class SketchSet {
     {
       // Plain memory from here on: other Python threads may run.
       const py::gil_scoped_release released;
-      ThreadTeam team(execution(threads));
+      constexpr double coordinate_time = 0.04;
+      const auto coordinates = static_cast<double>(total_ * count * (map_->stages()[0] + 4));
+      ThreadTeam team(execution(threads).for_work(coordinates * coordinate_time));
       first_bounds(*map_, batches_, queries, hidden, {correlation}, best_count, team, to_bounds, to_best);
     }
     return py::make_tuple(bounds, best);
@@ -162,7 +165,9 @@ class SketchSet {
     {
       // As above: plain memory only.
       const py::gil_scoped_release released;
-      ThreadTeam team(execution(threads));
+      constexpr double coordinate_time = 0.5;  // a block is read for each
+      const auto coordinates = static_cast<double>(count * map_->coordinates());
+      ThreadTeam team(execution(threads).for_work(coordinates * coordinate_time));
       refined_bounds(*map_, batches_, query, {correlation}, stage, places, count, team, to_bounds, to_guesses);
     }
     return py::make_tuple(bounds, guesses);

@@ -19,7 +19,18 @@ struct Interrupted {};
 struct Execution {
   int threads = 0;                    ///< 0: default_threads()
   std::function<bool()> interrupted;  ///< asked a few times a second, in the calling thread only; may be empty
+
+  /// The same for work that takes about so long: short work is done in the calling thread, since a thread takes 50 us
+  /// to start, and longer where the processors are busy. What comes out does not depend on it.
+  Execution for_work(double nanoseconds) const {
+    constexpr double short_work = 4e5;
+    return nanoseconds < short_work ? Execution{1, interrupted} : *this;
+  }
 };
+
+/// Nanoseconds that kernel values take in one thread, roughly.
+constexpr double float_pairs_time(double pairs, Index dim) { return pairs * (0.3 + 0.05 * static_cast<double>(dim)); }
+constexpr double double_pairs_time(double pairs, Index dim) { return pairs * (1.2 + 0.1 * static_cast<double>(dim)); }
 
 /// OMP_NUM_THREADS where it is set, else the processors that this process may use (affinity and cgroup quota).
 int default_threads();
