@@ -119,35 +119,37 @@ class SketchSet {
 
   Index total() const { return total_; }
 
-  py::tuple first(const std::vector<const SketchQuery*>& queries,
-                  const std::vector<std::optional<py::array>>& hidden_arguments, float correlation, Index best_count,
-                  int threads) const {
-    require_size(static_cast<Index>(hidden_arguments.size()), static_cast<Index>(queries.size()), "hidden");
-    if (best_count < 0) throw py::value_error("best: expected 0 or more");
-    std::vector<Array<bool>> masks;
-    std::vector<const std::uint8_t*> hidden;
-    for (const auto& argument : hidden_arguments) {
-      hidden.push_back(nullptr);
-      if (!argument) continue;
-      masks.push_back(require<bool>(*argument, "hidden", 1));
-      require_size(masks.back().shape(0), total_, "hidden");
-      hidden.back() = reinterpret_cast<const std::uint8_t*>(masks.back().data());
-    }
-    require_queries(queries);
-    const auto count = static_cast<py::ssize_t>(queries.size());
-    Array<float> bounds(Shape{count, total_});
-    Array<Index> best(Shape{count, best_count});
-    float* to_bounds = bounds.mutable_data();
-    Index* to_best = best.mutable_data();
+  Array<Index> promising(const std::vector<const SketchQuery*>& queries,
+                         const std::vector<std::optional<py::array>>& hidden, float correlation, Index count,
+                         int threads) const {
+    if (count < 0) throw py::value_error("count: expected 0 or more");
+    const Masks masks(*this, queries, hidden);
+    Array<Index> places(Shape{static_cast<py::ssize_t>(queries.size()), count});
+    Index* to = places.mutable_data();
     {
       // Plain memory from here on: other Python threads may run.
       const py::gil_scoped_release released;
-      constexpr double coordinate_time = 0.04;
-      const auto coordinates = static_cast<double>(total_ * count * (map_->stages()[0] + 4));
-      ThreadTeam team(execution(threads).for_work(coordinates * coordinate_time));
-      first_bounds(*map_, batches_, queries, hidden, {correlation}, best_count, team, to_bounds, to_best);
+      ThreadTeam team(pass_execution(queries.size(), threads));
+      promising_sketches({*map_, batches_, queries, masks.data}, correlation, count, team, to);
     }
-    return py::make_tuple(bounds, best);
+    return places;
+  }
+
+  std::vector<Array<Index>> within(const std::vector<const SketchQuery*>& queries,
+                                   const std::vector<std::optional<py::array>>& hidden, const std::vector<float>& reach,
+                                   int threads) const {
+    require_size(static_cast<Index>(reach.size()), static_cast<Index>(queries.size()), "reach");
+    const Masks masks(*this, queries, hidden);
+    std::vector<std::vector<Index>> found;
+    {
+      // As above: plain memory only.
+      const py::gil_scoped_release released;
+      ThreadTeam team(pass_execution(queries.size(), threads));
+      found = sketches_within({*map_, batches_, queries, masks.data}, reach.data(), team);
+    }
+    std::vector<Array<Index>> places;
+    for (const std::vector<Index>& one : found) places.emplace_back(static_cast<py::ssize_t>(one.size()), one.data());
+    return places;
   }
 
   py::tuple refine(const SketchQuery& query, float correlation, Index stage, const py::array& chosen_argument,
@@ -168,12 +170,37 @@ class SketchSet {
       constexpr double coordinate_time = 0.5;  // a block is read for each
       const auto coordinates = static_cast<double>(count * map_->coordinates());
       ThreadTeam team(execution(threads).for_work(coordinates * coordinate_time));
-      refined_bounds(*map_, batches_, query, {correlation}, stage, places, count, team, to_bounds, to_guesses);
+      refined_bounds(*map_, batches_, query, correlation, stage, places, count, team, to_bounds, to_guesses);
     }
     return py::make_tuple(bounds, guesses);
   }
 
  private:
+  /// What each query may not be given, checked.
+  struct Masks {
+    std::vector<Array<bool>> held;
+    std::vector<const std::uint8_t*> data;
+
+    Masks(const SketchSet& set, const std::vector<const SketchQuery*>& queries,
+          const std::vector<std::optional<py::array>>& hidden) {
+      set.require_queries(queries);
+      require_size(static_cast<Index>(hidden.size()), static_cast<Index>(queries.size()), "hidden");
+      for (const auto& argument : hidden) {
+        data.push_back(nullptr);
+        if (!argument) continue;
+        held.push_back(require<bool>(*argument, "hidden", 1));
+        require_size(held.back().shape(0), set.total_, "hidden");
+        data.back() = reinterpret_cast<const std::uint8_t*>(held.back().data());
+      }
+    }
+  };
+
+  Execution pass_execution(std::size_t queries, int threads) const {
+    constexpr double coordinate_time = 0.04;
+    const auto coordinates = static_cast<double>(total_ * (map_->stages()[0] + 4)) * static_cast<double>(queries);
+    return execution(threads).for_work(coordinates * coordinate_time);
+  }
+
   void require_queries(const std::vector<const SketchQuery*>& queries) const {
     for (const SketchQuery* query : queries) {
       require_size(static_cast<Index>(query->coordinates.size()), map_->coordinates(), "queries: coordinates");
@@ -220,8 +247,9 @@ void bind_sketch(py::module_& module) {
            }),
            py::arg("map"), py::arg("batches"))
       .def_property_readonly("total", &SketchSet::total)
-      .def("first", &SketchSet::first, py::arg("queries"), py::arg("hidden"), py::arg("correlation"), py::arg("best"),
-           py::arg("threads"))
+      .def("promising", &SketchSet::promising, py::arg("queries"), py::arg("hidden"), py::arg("correlation"),
+           py::arg("count"), py::arg("threads"))
+      .def("within", &SketchSet::within, py::arg("queries"), py::arg("hidden"), py::arg("reach"), py::arg("threads"))
       .def("refine", &SketchSet::refine, py::arg("query"), py::arg("correlation"), py::arg("stage"), py::arg("chosen"),
            py::arg("threads"));
 

@@ -42,6 +42,12 @@ float rounded_up(double value) {
   return std::nextafter(nearest, std::numeric_limits<float>::infinity());
 }
 
+Index lowest_bit(unsigned bits) {
+  Index bit = 0;
+  while (!(bits >> bit & 1u)) ++bit;
+  return bit;
+}
+
 /// The rows of one embedding of a batch, in float64.
 struct UnpackedRows {
   std::vector<double> points, weights;
@@ -60,7 +66,11 @@ class Smallest {
  public:
   explicit Smallest(Index most) : most_(static_cast<std::size_t>(most)) {}
 
-  bool wants(float guess) const { return most_ > 0 && (held_.size() < most_ || guess <= held_.front().first); }
+  /// What is above is not wanted.
+  float limit() const {
+    if (most_ == 0) return -std::numeric_limits<float>::infinity();
+    return held_.size() < most_ ? std::numeric_limits<float>::infinity() : held_.front().first;
+  }
 
   void add(float guess, Index place) {
     const std::pair<float, Index> entry(guess, place);
@@ -81,12 +91,12 @@ class Smallest {
   std::vector<std::pair<float, Index>> held_;  // the largest first, as a heap
 };
 
-SketchComparison comparison(const SketchMap& map, const SketchQuery& query, const SketchGuess& guess, Index stage) {
+SketchComparison comparison(const SketchMap& map, const SketchQuery& query, float correlation, Index stage) {
   SketchComparison with;
   with.residual = query.residuals[stage];
   with.error = query.error;
   with.shrink = static_cast<float>(1 - static_cast<double>(map.stages()[stage] + 8) * float_roundoff);
-  with.correlated_residual = 2 * guess.correlation * with.residual;
+  with.correlated_residual = 2 * correlation * with.residual;
   return with;
 }
 
@@ -98,6 +108,52 @@ SketchBlocks stage_blocks(const SketchMap& map, const Sketches& batch, Index sta
   blocks.count = count;
   blocks.coordinates = width;
   return blocks;
+}
+
+/// A piece of a batch, small enough to stay in a cache while all queries go over it.
+struct Piece {
+  const Sketches* batch;
+  Index first_block, blocks;
+  Index place;  ///< of its first sketch in all batches
+
+  Index first() const { return first_block * tile_lanes; }
+  Index count() const { return std::min(blocks * tile_lanes, batch->count - first()); }
+};
+
+std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
+  std::vector<Piece> pieces;
+  Index place = 0;
+  for (const Sketches& batch : batches) {
+    for (Index block = 0; block < batch.blocks(); block += pass_blocks)
+      pieces.push_back({&batch, block, std::min(pass_blocks, batch.blocks() - block), place + block * tile_lanes});
+    place += batch.count;
+  }
+  return pieces;
+}
+
+/// visit(piece, number, q, sums, worker) for all pieces and queries, with the squared distances of the first stage.
+template <class Visit>
+void for_each_piece(const SketchSearch& search, const std::vector<Piece>& pieces, ThreadTeam& team,
+                    const Visit& visit) {
+  constexpr Index stride = pass_blocks * tile_lanes, together = 4;
+  const Index width = search.map.stages()[0], query_count = static_cast<Index>(search.queries.size());
+  std::vector<float> coordinates(query_count * width);
+  for (Index q = 0; q < query_count; ++q)
+    std::copy_n(search.queries[q]->coordinates.data(), width, &coordinates[q * width]);
+  std::vector<AlignedArray<float>> scratch(team.size());
+  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
+    const Piece& piece = pieces[number];
+    float* sums = scratch[worker].reserve(together * stride);
+    const SketchBlocks blocks = stage_blocks(search.map, *piece.batch, 0, piece.first_block, piece.blocks);
+    for (Index q = 0; q < query_count; ++q) {
+      if (q % together == 0) {
+        std::fill_n(sums, together * stride, 0.0f);
+        active_kernels().sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width,
+                                          sums, stride);
+      }
+      visit(piece, number, q, sums + q % together * stride, worker);
+    }
+  });
 }
 
 }  // namespace
@@ -247,79 +303,76 @@ void values_at_points(const PackedEmbeddings<float>& batch, const double* points
   });
 }
 
-void first_bounds(const SketchMap& map, const std::vector<Sketches>& batches,
-                  const std::vector<const SketchQuery*>& queries, const std::vector<const std::uint8_t*>& hidden,
-                  const SketchGuess& guess, Index best_count, ThreadTeam& team, float* bounds, Index* best) {
-  struct Chunk {
-    std::size_t batch;
-    Index first_block, blocks, place;
-  };
+void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team, Index* places) {
   struct Scratch {
-    AlignedArray<float> sums, bounds, guesses;
-    float lowest[pass_blocks];
+    AlignedArray<float> guesses;
+    std::uint16_t at_most[pass_blocks];
     std::vector<Smallest> best;
   };
-  const auto query_count = static_cast<Index>(queries.size());
-  const Index width = map.stages()[0];
-  std::vector<Chunk> chunks;
-  Index total = 0;
-  for (std::size_t b = 0; b < batches.size(); ++b) {
-    for (Index block = 0; block < batches[b].blocks(); block += pass_blocks)
-      chunks.push_back({b, block, std::min(pass_blocks, batches[b].blocks() - block), total + block * tile_lanes});
-    total += batches[b].count;
-  }
-  std::vector<float> coordinates(query_count * width);
-  for (Index q = 0; q < query_count; ++q) std::copy_n(queries[q]->coordinates.data(), width, &coordinates[q * width]);
-  constexpr Index stride = pass_blocks * tile_lanes;
-  constexpr Index together = 4;
+  const auto query_count = static_cast<Index>(search.queries.size());
   std::vector<Scratch> scratch(team.size());
-  for (Scratch& own : scratch) own.best.assign(query_count, Smallest(best_count));
-  team.for_each(static_cast<Index>(chunks.size()), [&](Index c, int worker) {
-    const Chunk& chunk = chunks[c];
-    const Sketches& batch = batches[chunk.batch];
+  for (Scratch& own : scratch) own.best.assign(query_count, Smallest(count));
+  const auto visit = [&](const Piece& piece, Index, Index q, const float* sums, int worker) {
     Scratch& own = scratch[worker];
-    float* sums = own.sums.reserve(together * stride);
-    float* found = own.bounds.reserve(stride);
-    float* guesses = own.guesses.reserve(stride);
-    const Index first = chunk.first_block * tile_lanes, here = std::min(chunk.blocks * tile_lanes, batch.count - first);
-    const SketchBlocks blocks = stage_blocks(map, batch, 0, chunk.first_block, chunk.blocks);
-    for (Index q = 0; q < query_count; ++q) {
-      if (q % together == 0) {
-        std::fill_n(sums, together * stride, 0.0f);
-        active_kernels().sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width,
-                                          sums, stride);
+    float* guesses = own.guesses.reserve(pass_blocks * tile_lanes);
+    Smallest& smallest = own.best[q];
+    active_kernels().sketch_guesses(sums, piece.batch->residuals + piece.first(), piece.blocks,
+                                    comparison(search.map, *search.queries[q], correlation, 0), smallest.limit(),
+                                    guesses, own.at_most);
+    const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
+    for (Index block = 0; block < piece.blocks; ++block)
+      for (unsigned bits = own.at_most[block]; bits != 0; bits &= bits - 1) {
+        const Index i = block * tile_lanes + lowest_bit(bits);
+        if (i < piece.count() && (hidden == nullptr || !hidden[i])) smallest.add(guesses[i], piece.place + i);
       }
-      active_kernels().sketch_bounds(sums + q % together * stride, batch.residuals + first, batch.errors + first,
-                                     chunk.blocks, comparison(map, *queries[q], guess, 0), found, guesses, own.lowest);
-      float* to = bounds + q * total + chunk.place;
-      std::copy_n(found, here, to);
-      const std::uint8_t* out = hidden[q] == nullptr ? nullptr : hidden[q] + chunk.place;
-      if (out != nullptr)
-        for (Index i = 0; i < here; ++i)
-          if (out[i]) to[i] = std::numeric_limits<float>::infinity();
-      Smallest& smallest = own.best[q];
-      for (Index block = 0; block < chunk.blocks; ++block) {
-        if (!smallest.wants(own.lowest[block])) continue;
-        for (Index i = block * tile_lanes; i < std::min(here, (block + 1) * tile_lanes); ++i)
-          if ((out == nullptr || !out[i]) && smallest.wants(guesses[i])) smallest.add(guesses[i], chunk.place + i);
-      }
-    }
-  });
+  };
+  for_each_piece(search, pieces_of(search.batches), team, visit);
   for (Index q = 0; q < query_count; ++q) {
     std::vector<std::pair<float, Index>> all;
     for (const Scratch& own : scratch) all.insert(all.end(), own.best[q].held().begin(), own.best[q].held().end());
     std::sort(all.begin(), all.end());
-    for (Index i = 0; i < best_count; ++i)
-      best[q * best_count + i] = i < static_cast<Index>(all.size()) ? all[i].second : -1;
+    for (Index i = 0; i < count; ++i) places[q * count + i] = i < static_cast<Index>(all.size()) ? all[i].second : -1;
   }
 }
 
+std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const float* reach, ThreadTeam& team) {
+  struct Scratch {
+    AlignedArray<float> bounds;
+    std::uint16_t at_most[pass_blocks];
+  };
+  const auto query_count = static_cast<Index>(search.queries.size());
+  const std::vector<Piece> pieces = pieces_of(search.batches);
+  std::vector<Scratch> scratch(team.size());
+  // Of each piece and query, so that places come out in order.
+  std::vector<std::vector<Index>> parts(pieces.size() * search.queries.size());
+  const auto visit = [&](const Piece& piece, Index number, Index q, const float* sums, int worker) {
+    Scratch& own = scratch[worker];
+    active_kernels().sketch_bounds(sums, piece.batch->residuals + piece.first(), piece.batch->errors + piece.first(),
+                                   piece.blocks, comparison(search.map, *search.queries[q], 0, 0), reach[q],
+                                   own.bounds.reserve(pass_blocks * tile_lanes), own.at_most);
+    const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
+    std::vector<Index>& found = parts[number * query_count + q];
+    for (Index block = 0; block < piece.blocks; ++block)
+      for (unsigned bits = own.at_most[block]; bits != 0; bits &= bits - 1) {
+        const Index i = block * tile_lanes + lowest_bit(bits);
+        if (i < piece.count() && (hidden == nullptr || !hidden[i])) found.push_back(piece.place + i);
+      }
+  };
+  for_each_piece(search, pieces, team, visit);
+  std::vector<std::vector<Index>> within(search.queries.size());
+  for (std::size_t part = 0; part < parts.size(); ++part) {
+    std::vector<Index>& of_query = within[part % search.queries.size()];
+    of_query.insert(of_query.end(), parts[part].begin(), parts[part].end());
+  }
+  return within;
+}
+
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
-                    const SketchGuess& guess, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
+                    float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses) {
   std::vector<Index> starts{0};
   for (const Sketches& batch : batches) starts.push_back(starts.back() + batch.count);
-  const SketchComparison with = comparison(map, query, guess, stage);
+  const SketchComparison with = comparison(map, query, correlation, stage);
   const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
   team.for_each(chunks, [&](Index chunk, int) {
     Index known = -1;
@@ -333,9 +386,10 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
         for (Index s = 0; s <= stage; ++s)
           active_kernels().sketch_distances(stage_blocks(map, batch, s, block, 1),
                                             query.coordinates.data() + map.stage_begin(s), 1, 0, sums, 0);
-        float lowest = 0;
-        active_kernels().sketch_bounds(sums, batch.residuals + (stage * batch.blocks() + block) * tile_lanes,
-                                       batch.errors + block * tile_lanes, 1, with, found, guessed, &lowest);
+        std::uint16_t unused = 0;
+        const float* residuals = batch.residuals + (stage * batch.blocks() + block) * tile_lanes;
+        active_kernels().sketch_bounds(sums, residuals, batch.errors + block * tile_lanes, 1, with, 0, found, &unused);
+        active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
         known = key;
       }
       bounds[i] = found[at % tile_lanes];

@@ -64,14 +64,21 @@ class SketchSet:
     ) -> None: ...
     @property
     def total(self) -> int: ...
-    def first(
+    def promising(
         self,
         queries: Sequence[SketchQuery],
         hidden: Sequence[npt.NDArray[np.bool_] | None],
         correlation: float,
-        best: int,
+        count: int,
         threads: int,
-    ) -> tuple[_Float32, _Int64]: ...
+    ) -> _Int64: ...
+    def within(
+        self,
+        queries: Sequence[SketchQuery],
+        hidden: Sequence[npt.NDArray[np.bool_] | None],
+        reach: Sequence[float],
+        threads: int,
+    ) -> list[_Int64]: ...
     def refine(
         self, query: SketchQuery, correlation: float, stage: int, chosen: _Int64, threads: int
     ) -> tuple[_Float32, _Float32]: ...

@@ -110,9 +110,8 @@ def search_bytes(docked: int) -> tuple[int, int]:
 
 def certified_bytes(docked: int) -> tuple[int, int]:
     """The same for a search by sketches."""
-    # A user has bounds, and while it is their turn places, bounds and comparisons of what is near; the dock has ids,
-    # self products and masks.
-    return _FLOAT * docked, 5 * _DOUBLE * docked
+    # A user has places and bounds of what is near, at most a third of the dock; the dock has ids, self products, masks.
+    return (_DOUBLE + 2 * _FLOAT) * docked, 3 * _DOUBLE * docked
 
 
 def estimate(

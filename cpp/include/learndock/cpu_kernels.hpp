@@ -165,9 +165,13 @@ struct CpuKernels {
   void (*sketch_distances)(const SketchBlocks& blocks, const float* coordinates, Index query_count, Index query_stride,
                            float* sums, Index sum_stride);
 
-  /// Of these sums, lower bounds of MMD^2, guesses of it, and the lowest guess of each block.
+  /// Of these sums, lower bounds of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
   void (*sketch_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
-                        const SketchComparison& with, float* bounds, float* guesses, float* lowest);
+                        const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most);
+
+  /// The same of guesses of MMD^2.
+  void (*sketch_guesses)(const float* sums, const float* residuals, Index blocks, const SketchComparison& with,
+                         float limit, float* guesses, std::uint16_t* at_most);
 };
 
 extern const CpuKernels baseline_kernels;

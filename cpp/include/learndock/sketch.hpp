@@ -81,22 +81,25 @@ class SketchMap {
 void values_at_points(const PackedEmbeddings<float>& batch, const double* points, Index point_count, double gamma,
                       ThreadTeam& team, double* values);
 
-/// A rough guess of MMD^2: ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q.
-struct SketchGuess {
-  float correlation = 0;
+/// Several batches of sketches, and what is asked of them. `hidden` has, for each query, [total] nonzero where a sketch
+/// may not be returned, or null.
+struct SketchSearch {
+  const SketchMap& map;
+  const std::vector<Sketches>& batches;
+  const std::vector<const SketchQuery*>& queries;
+  const std::vector<const std::uint8_t*>& hidden;
 };
 
-/// Lower bounds of the first stage for all sketches, one batch after the other, and the most promising.
-///   hidden    for each query, [total] nonzero where a sketch may not be returned, or null
-///   bounds    [queries, total] lower bounds of MMD^2; infinite for what is hidden
-///   best      [queries, best_count] places with the smallest guesses, ascending by (guess, place); -1 where fewer
-void first_bounds(const SketchMap& map, const std::vector<Sketches>& batches,
-                  const std::vector<const SketchQuery*>& queries, const std::vector<const std::uint8_t*>& hidden,
-                  const SketchGuess& guess, Index best_count, ThreadTeam& team, float* bounds, Index* best);
+/// Places with the smallest guesses by the first stage, `count` for each query, ascending by (guess, place); -1 where
+/// there are fewer. A guess of MMD^2 is ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q.
+void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team, Index* places);
 
-/// Lower bounds and guesses of the first stage + 1 stages for chosen places.
+/// Places whose lower bound by the first stage is at most the query's reach, ascending, for each query.
+std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const float* reach, ThreadTeam& team);
+
+/// Lower bounds of MMD^2 and guesses of it, by the stages up to the given one, for chosen places.
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
-                    const SketchGuess& guess, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
+                    float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses);
 
 }  // namespace learndock

@@ -57,6 +57,7 @@ const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME,
                                       raise_bounds_float,
                                       raise_bounds_int16,
                                       sketch_distances,
-                                      sketch_bounds};
+                                      sketch_bounds,
+                                      sketch_guesses};
 
 }  // namespace learndock

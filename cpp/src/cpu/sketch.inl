@@ -53,24 +53,55 @@ void sketch_distances(const SketchBlocks& blocks, const float* coordinates, Inde
   if (q < query_count) at(add_sketch_distances<1>);
 }
 
+/// Bit i is set where lane i is at most the limit.
+inline unsigned lanes_at_most(Vec<float> x, float limit) {
+#if defined(__AVX512F__)
+  return _mm512_cmp_ps_mask((__m512)x, _mm512_set1_ps(limit), _CMP_LE_OQ);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps((__m256)x, _mm256_set1_ps(limit), _CMP_LE_OQ)));
+#elif defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(_mm_cmple_ps((__m128)x, _mm_set1_ps(limit))));
+#else
+  unsigned bits = 0;
+  for (int lane = 0; lane < lanes_of<float>; ++lane) bits |= static_cast<unsigned>(x[lane] <= limit) << lane;
+  return bits;
+#endif
+}
+
 void sketch_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,
-                   const SketchComparison& with, float* bounds, float* guesses, float* lowest) {
+                   const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most) {
   constexpr int lanes = lanes_of<float>;
   const Vec<float> zero{}, largest = 3e38f + zero;
   for (Index block = 0; block < blocks; ++block) {
-    float least = 3e38f;
+    unsigned bits = 0;
     for (int part = 0; part < parts_of<float>; ++part) {
       const Index at = block * tile_lanes + part * lanes;
-      const Vec<float> sum = load(sums + at), residual = load(residuals + at);
-      const Vec<float> between = residual - with.residual;
-      Vec<float> distance = square_root(sum + between * between) * with.shrink - (load(errors + at) + with.error);
+      const Vec<float> between = load(residuals + at) - with.residual;
+      Vec<float> distance =
+          square_root(load(sums + at) + between * between) * with.shrink - (load(errors + at) + with.error);
       distance = distance > zero ? distance : zero;  // and where nothing is known: infinity less infinity
-      const Vec<float> bound = distance * distance * with.shrink;
-      store(bounds + at, bound < largest ? bound : largest);
-      const Vec<float> guess = sum + residual * (residual - with.correlated_residual) + with.residual * with.residual;
-      store(guesses + at, guess);
-      for (int lane = 0; lane < lanes; ++lane) least = guess[lane] < least ? guess[lane] : least;
+      Vec<float> bound = distance * distance * with.shrink;
+      bound = bound < largest ? bound : largest;
+      store(bounds + at, bound);
+      bits |= lanes_at_most(bound, limit) << (part * lanes);
     }
-    lowest[block] = least;
+    at_most[block] = static_cast<std::uint16_t>(bits);
+  }
+}
+
+void sketch_guesses(const float* sums, const float* residuals, Index blocks, const SketchComparison& with, float limit,
+                    float* guesses, std::uint16_t* at_most) {
+  constexpr int lanes = lanes_of<float>;
+  for (Index block = 0; block < blocks; ++block) {
+    unsigned bits = 0;
+    for (int part = 0; part < parts_of<float>; ++part) {
+      const Index at = block * tile_lanes + part * lanes;
+      const Vec<float> residual = load(residuals + at);
+      const Vec<float> guess =
+          load(sums + at) + residual * (residual - with.correlated_residual) + with.residual * with.residual;
+      store(guesses + at, guess);
+      bits |= lanes_at_most(guess, limit) << (part * lanes);
+    }
+    at_most[block] = static_cast<std::uint16_t>(bits);
   }
 }

@@ -1,10 +1,12 @@
 """Search by sketches: what can't be among the nearest is left out with a proof.
 
-1. In one pass over all sketches: a lower bound of each specification's distance, and the most promising ones.
-2. Those are computed in float64; the last of the k nearest of them is the threshold.
-3. What has a bound above the threshold is out. The others' bounds are refined by the rest of their coordinates.
+1. A pass over all sketches, for many users at a time, finds the most promising specifications by the first
+   coordinates.
+2. The best of those by all coordinates are computed in float64; the last of the k nearest of them is the threshold.
+3. Another pass leaves out all whose bound by the first coordinates is above the threshold. The bounds of the others are
+   refined by the rest of the coordinates.
 4. What is left is computed in the order of the bounds, block after block, until the next bound is above the threshold:
-   then the k nearest are proven. Specifications without sketches count as ones of bound 0.
+   then the k nearest are proven. Specifications without sketches are all computed.
 
 Where that would leave too much, the whole space is scanned instead. With a budget, step 4 ends when it is spent; the
 smallest bound of what was left out then says how much is proven.
@@ -13,9 +15,10 @@ smallest bound of what was left out then says how much is proven.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -33,10 +36,12 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
 
+_T = TypeVar("_T")
+
 __all__ = ["Found", "certified_nearest"]
 
-# Of the most promising by the first stage, and of those by all coordinates: what sets the threshold.
-_PROMISING, _FIRST = 256, 64
+# The most promising by the first stage. So many of those, and two for each that is wanted, set the threshold.
+_PROMISING, _FIRST = 256, 10
 # Specifications computed in one go; each go is twice the last.
 _BLOCK = 128
 # Above, float32 with a bound on its error thins out a block before float64, which costs eight times as much.
@@ -154,20 +159,25 @@ def certified_nearest(
     model, sketched = view.model, view.sketched
     if model is None:
         raise ValueError("view: no sketches")
+    users = [
+        _User(spec, inner, _wanted(wish, mask, len(view.ids)))
+        for spec, inner, mask in zip(specs, self_inner, hidden, strict=True)
+    ]
     with stage("bounds"):
-        queries = [
-            model.core.query(spec.points, spec.weights, inner, threads)
-            for spec, inner in zip(specs, self_inner, strict=True)
-        ]
+        queries = [model.core.query(user.spec.points, user.spec.weights, user.self_inner, threads) for user in users]
         masks = [None if mask is None else np.ascontiguousarray(mask[:sketched]) for mask in hidden]
-        promising = min(sketched, _PROMISING if budget is None else max(_PROMISING, 2 * budget))
-        bounds, best = view.sketch_set.first(queries, masks, model.facts.correlation, promising, threads)
+        count = min(sketched, _PROMISING if budget is None else max(_PROMISING, 2 * budget))
+        promising = view.sketch_set.promising(queries, masks, model.facts.correlation, count, threads)
+    provers = [
+        _Prover(view, model.facts, query, user, mask, budget)
+        for query, user, mask in zip(queries, users, hidden, strict=True)
+    ]
     with stage("evaluate"):
-        found = []
-        for i, mask in enumerate(hidden):
-            user = _User(specs[i], self_inner[i], _wanted(wish, mask, len(view.ids)))
-            found.append(_prove(view, model.facts, queries[i], user, bounds[i], best[i], mask, budget, threads))
-        return found
+        _for_each(lambda i, own: provers[i].begin(promising[i], own), len(provers), threads)
+    with stage("bounds"):
+        within = view.sketch_set.within(queries, masks, [float(user.reach) for user in users], threads)
+    with stage("evaluate"):
+        return _for_each(lambda i, own: provers[i].finish(within[i], own), len(provers), threads)
 
 
 def _wanted(wish: Wish, hidden: npt.NDArray[np.bool_] | None, count: int) -> int:
@@ -175,51 +185,63 @@ def _wanted(wish: Wish, hidden: npt.NDArray[np.bool_] | None, count: int) -> int
     return min(max(wish.k, wish.candidates), visible)
 
 
-def _prove(
-    view: SpaceView,
-    facts: SketchFacts,
-    query: _core.SketchQuery,
-    user: _User,
-    bounds: npt.NDArray[np.float32],
-    promising: IndexArray,
-    hidden: npt.NDArray[np.bool_] | None,
-    budget: int | None,
-    threads: int,
-) -> Found:
-    last, correlation = len(facts.stages) - 1, facts.correlation
-    bare = np.arange(view.sketched, len(view.ids))
-    if hidden is not None:
-        bare = bare[~hidden[view.sketched :]]
-    if len(bare):
-        user.compute(view, bare, threads)
+def _for_each(work: Callable[[int, int], _T], count: int, threads: int) -> list[_T]:
+    """work(i, threads of its own) for each user: many users side by side, a single one with all threads."""
+    workers = min(count, threads or _core.default_threads())
+    if workers == 1:
+        return [work(i, threads) for i in range(count)]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(lambda i: work(i, 1), range(count)))
 
-    promising = np.sort(promising[promising >= 0])
-    _, guesses = view.sketch_set.refine(query, correlation, last, promising, threads)
-    first = max(_FIRST, 2 * user.wanted) if budget is None else budget
-    promising = promising[np.argsort(guesses, kind="stable")[:first]]
-    user.compute(view, np.sort(promising), threads)
 
-    reach = user.reach
-    left = np.flatnonzero(bounds <= reach)
-    left = left[np.isin(left, promising, assume_unique=True, invert=True)]
-    lower, _ = view.sketch_set.refine(query, correlation, last, left, threads)
-    near = lower <= reach
-    refined = len(left)
-    beyond = float(np.min(bounds, where=bounds > reach, initial=np.inf))
-    beyond = min(beyond, float(np.min(lower, where=~near, initial=np.inf)))
-    left, lower = left[near], lower[near]
-    counts = (len(bounds), refined)
-    if budget is not None:
-        # What the threshold has left out is farther than it; what is left may be as near as its bound.
-        unseen = float(np.min(lower, initial=beyond))
-        return Found(user.nearest(view), unseen, *counts, user.evaluated)
-    if len(left) > _SCANNED_SHARE * len(view.ids):
-        return Found(None, 0.0, *counts, user.evaluated)
-    order = np.argsort(lower, kind="stable")
-    left, lower = left[order], lower[order]
-    done, size = 0, _BLOCK
-    while done < len(left) and lower[done] <= user.reach:
-        end = min(done + size, int(np.searchsorted(lower, user.reach, side="right")))
-        user.compute(view, np.sort(left[done:end]), threads)
-        done, size = end, 2 * size
-    return Found(user.nearest(view), user.threshold, *counts, user.evaluated)
+@dataclass(slots=True)
+class _Prover:
+    """What is done for one user alone."""
+
+    view: SpaceView
+    facts: SketchFacts
+    query: _core.SketchQuery
+    user: _User
+    hidden: npt.NDArray[np.bool_] | None
+    budget: int | None
+    first: IndexArray = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def begin(self, promising: IndexArray, threads: int) -> None:
+        """Compute what has no sketch, and what promises most."""
+        bare = np.arange(self.view.sketched, len(self.view.ids))
+        if self.hidden is not None:
+            bare = bare[~self.hidden[self.view.sketched :]]
+        if len(bare):
+            self.user.compute(self.view, bare, threads)
+        promising = np.sort(promising[promising >= 0])
+        _, guesses = self._refined(promising, threads)
+        count = _FIRST + 2 * self.user.wanted if self.budget is None else self.budget
+        self.first = np.sort(promising[np.argsort(guesses, kind="stable")[:count]])
+        self.user.compute(self.view, self.first, threads)
+
+    def finish(self, within: IndexArray, threads: int) -> Found:
+        """Compute what may be nearer than what was found, until nothing is or the budget is spent."""
+        view, user, reach = self.view, self.user, self.user.reach
+        left = within[np.isin(within, self.first, assume_unique=True, invert=True)]
+        lower, _ = self._refined(left, threads)
+        near = lower <= reach
+        refined = len(left)
+        left, lower = left[near], lower[near]
+        if self.budget is not None:
+            # What was left out is farther than the reach; what is left may be as near as its bound.
+            unseen = float(np.min(lower, initial=np.nextafter(reach, np.float32(np.inf))))
+            return Found(user.nearest(view), unseen, view.sketched, refined, user.evaluated)
+        if len(left) > _SCANNED_SHARE * len(view.ids):
+            return Found(None, 0.0, view.sketched, refined, user.evaluated)
+        order = np.argsort(lower, kind="stable")
+        left, lower = left[order], lower[order]
+        done, size = 0, _BLOCK
+        while done < len(left) and lower[done] <= user.reach:
+            end = min(done + size, int(np.searchsorted(lower, user.reach, side="right")))
+            user.compute(view, np.sort(left[done:end]), threads)
+            done, size = end, 2 * size
+        return Found(user.nearest(view), np.inf, view.sketched, refined, user.evaluated)
+
+    def _refined(self, at: IndexArray, threads: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Bounds and guesses by all coordinates."""
+        return self.view.sketch_set.refine(self.query, self.facts.correlation, len(self.facts.stages) - 1, at, threads)

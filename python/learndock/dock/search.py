@@ -98,7 +98,8 @@ class _Work:
     def stage(self, name: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.amounts[f"{name}_seconds"] = time.perf_counter() - start
+        taken = time.perf_counter() - start
+        self.amounts[f"{name}_seconds"] = self.amounts.get(f"{name}_seconds", 0.0) + taken
 
 
 def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked: Asked) -> list[SearchResult]:
