@@ -39,10 +39,13 @@ _JITTER = 1e-3
 _MARGIN, _STEPS = 1.25, 254
 # Nanoseconds, roughly: of a byte read in a pass over all sketches, a sketch looked up, a kernel value in float64.
 _BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
-# Twice the landmarks must save this share of a search.
-_WORTH = 0.8
-# Below, what is stored is not worth another 64 bytes.
-_WORTH_BYTES = 0.85
+# More landmarks must bring a search to this share of its cost, or else no more are tried. But where the best ones
+# leave more than so much of the dock, more are tried all the same: proofs begin at some number of them, at once.
+_WORTH, _WEAK = 0.8, 0.02
+# A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
+_SPECS_A_LANDMARK = 8
+# More bytes must bring a search to this share of its cost; to the second one above so many coordinates.
+_WORTH_BYTES, _WORTH_MANY, _MANY = 0.85, 0.5, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
         if best is None or trial.cost < _WORTH * best.cost:
             best = trial
-        else:
+        elif best.evaluated <= _WEAK * total:
             break
     if best is None:
         raise ValueError("no landmarks")
@@ -137,7 +140,8 @@ def _trials(
 ) -> Iterator[_Trial]:
     """One for each number of landmarks."""
     values = np.empty((len(sample.packed), 0))
-    for count in sorted({min(count, len(points)) for count in _LANDMARKS}):
+    most = max(_LANDMARKS[0], total // _SPECS_A_LANDMARK)
+    for count in sorted({min(count, len(points)) for count in _LANDMARKS if count <= most}):
         landmarks = points[:count]
         more = np.ascontiguousarray(landmarks[values.shape[1] :])
         batch = sample.packed
@@ -183,7 +187,7 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
     width = map.shape[0]
     prefixes = sorted({min(prefix, width) for prefix in _PREFIXES})
     survivors = {prefix: _survivors(sample, coordinates[:, :prefix], total) for prefix in prefixes}
-    best, best_stages = np.inf, (width,)
+    best, best_stages = np.inf, (0,)
     for last in prefixes:
         for stages in [(last,), *((first, last) for first in prefixes if first < last)]:
             cost = (
@@ -192,8 +196,8 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
                 + (survivors[stages[0]] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
                 + survivors[last] * points * points * pair
             )
-            # More bytes have to pay for themselves.
-            if cost < (_WORTH_BYTES if last > best_stages[-1] else 1) * best:
+            worth = 1.0 if last == best_stages[-1] else _WORTH_BYTES if last <= _MANY else _WORTH_MANY
+            if cost < worth * best:
                 best, best_stages = cost, stages
     last = best_stages[-1]
     return _Trial(landmarks, map[:last], coordinates[:, :last], best_stages, survivors[last], best)

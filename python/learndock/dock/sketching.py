@@ -26,8 +26,8 @@ SKETCHED_AT_ONCE = 10_000
 _FEWEST = 4_096
 # A space that has grown by this factor gets another model.
 _GROWTH = 4
-# Bytes a specification that sketches may take: 128 coordinates, with two residuals and an error.
-_MOST_COORDINATES = 128
+# A byte each for a specification. A model has so many only where they halve the cost of a search.
+_MOST_COORDINATES = 256
 
 
 def sketch_space(

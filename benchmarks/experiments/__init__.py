@@ -1,0 +1,1 @@
+"""Experiments: one question each, answered by `python -m benchmarks.experiments.NAME`."""
