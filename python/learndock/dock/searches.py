@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from learndock._validation import limit, positive_integer
 from learndock.dock.filters import Filter, allowed_ids
+from learndock.dock.fits import with_fits
 from learndock.dock.listing import ranked
 from learndock.dock.mixtures import SearchRule, Wish
 from learndock.dock.opened import OpenedDock
@@ -154,8 +155,10 @@ class DockSearches(OpenedDock):
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
             asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told)
-            found = search_space(self._store.view(space), [specs[i] for i in places], asked)
-            results.update(zip(places, found, strict=True))
+            view, users = self._store.view(space), [specs[i] for i in places]
+            found = search_space(view, users, asked)
+            judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
+            results.update(zip(places, judged, strict=True))
         return [results[i] for i in range(len(specs))]
 
     def search_semantic(
