@@ -165,7 +165,7 @@ def test_a_learnware_that_changed_during_the_search_is_not_judged_by_its_new_dat
     from learndock.dock import searches
 
     changed, stays = submit(fitted(1)), submit(fitted(2))
-    search = searches.exact_search
+    search = searches.search_space
 
     def interrupted(*arguments, **options):
         found = search(*arguments, **options)
@@ -173,7 +173,7 @@ def test_a_learnware_that_changed_during_the_search_is_not_judged_by_its_new_dat
         dock.update(changed, path=written_zip(tmp_path / "new.zip", fitted(3), described(), note="new"))
         return found
 
-    monkeypatch.setattr(searches, "exact_search", interrupted)
+    monkeypatch.setattr(searches, "search_space", interrupted)
     hits = {hit.id: hit for hit in dock.search(fitted(4)).singles}
     assert hits[changed].fits is None
     assert hits[stays].fits is True
@@ -185,14 +185,14 @@ def test_a_learnware_deleted_during_the_search_is_not_judged(dock, submit, monke
     from learndock.dock import searches
 
     id = submit(fitted(1))
-    search = searches.exact_search
+    search = searches.search_space
 
     def interrupted(*arguments, **options):
         found = search(*arguments, **options)
         dock.delete(id)
         return found
 
-    monkeypatch.setattr(searches, "exact_search", interrupted)
+    monkeypatch.setattr(searches, "search_space", interrupted)
     assert [hit.fits for hit in dock.search(fitted(4)).singles] == [None]
 
 

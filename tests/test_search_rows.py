@@ -104,6 +104,23 @@ def test_thousands_of_rows_are_searched_as_few_are(dock):  # noqa: F811
     assert [hit.mmd2 for hit in found.singles] == pytest.approx(sorted(expected), abs=1e-12)
 
 
+def test_rows_are_searched_by_sketches_too(dock):  # noqa: F811
+    points, weights = made_specs(5000, 3)
+    ids = dock.ingest(points=points, weights=weights, gamma=0.1)
+    dock.optimize()
+    dock.delete(ids[::7])
+    rows = drawn(5, rows=400)
+    found, exact = dock.search_rows(rows), dock.search_rows(rows, method="exact")
+    assert found.method == "certified"
+    assert found.certified
+    assert found.work["evaluated"] < 2500
+    assert [(hit.id, hit.mmd2) for hit in found.singles] == [(hit.id, hit.mmd2) for hit in exact.singles]
+    assert found.mixture == exact.mixture
+    assert found.compared == exact.compared == len(dock)
+    some = dock.search_rows(rows, method="approximate", budget=50)
+    assert some.compared == len(dock)
+
+
 def test_rows_have_no_reduction_to_allow_for(dock, submit):  # noqa: F811
     same = submit(ld.RKMETableSpecification.fit(drawn(1), random_state=0))
     other = submit(ld.RKMETableSpecification.fit(drawn(2, shift=4), random_state=0))

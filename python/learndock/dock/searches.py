@@ -171,7 +171,8 @@ class DockSearches(OpenedDock):
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
         rule: SearchRule = "distance",
         mixture: int | None = None,
-        method: Literal["exact"] = "exact",
+        method: SearchMethod = "certified",
+        budget: int = 100,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -192,7 +193,7 @@ class DockSearches(OpenedDock):
             As `RKMETableSpecification.fit` takes it.
         gamma : float, default 0.1
             Only learnwares of this gamma are compared.
-        k, semantic, rule, mixture, method, status, threads, max_memory
+        k, semantic, rule, mixture, method, budget, status, threads, max_memory
             As in `search`.
         permutations : int, default 999
             Random divisions of a test; no p-value is below 1 / (1 + permutations).
@@ -211,11 +212,12 @@ class DockSearches(OpenedDock):
 
         Notes
         -----
-        A search takes n / K times as long as one with a specification of K points: of 10,000 rows 100 times, where
-        specifications have 100 points. Beside it, the squared norm of the rows takes n^2 kernel values (a tenth of a
-        second for 10,000 rows), and a test n^2 kernel values and their product with all divisions (an eighth of a
-        second for 999 of 1,000 rows on both sides). Memory is a few copies of the rows, and 60 MB for tests. For far
-        more rows, `search` with a specification of many points is the better way.
+        A scan takes n / K times as long as one with a specification of K points: of 10,000 rows 100 times, where
+        specifications have 100 points; with sketches few distances are computed. Beside it, the squared norm of the
+        rows takes n^2 kernel values (a tenth of a second for 10,000 rows), and a test of n and m rows (n + m)^2 kernel
+        values and their product with all divisions (an eighth of a second for 999 of 1,000 rows on both sides). Memory
+        is a few copies of the rows, and 60 MB for tests. For far more rows, `search` with a specification of many
+        points is the better way.
 
         Examples
         --------
@@ -234,6 +236,7 @@ class DockSearches(OpenedDock):
             rule=rule,
             mixture=mixture,
             method=method,
+            budget=budget,
             status=status,
             threads=threads,
             max_memory=max_memory,
