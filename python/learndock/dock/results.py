@@ -31,7 +31,8 @@ class Hit:
     fits : bool or None
         Whether the learnware's training data and the user's can be of one distribution, an answer that does not depend
         on what else is in the dock. False: they differ; at most 5 % of all searches say so of any learnware that does
-        fit. True: nothing speaks against it, which means little where rows are few.
+        fit. True: nothing speaks against it, which means little where rows are few, or where gamma is so large that
+        nearly all rows are strangers to each other.
 
             MMD <= eps_u + eps_P + sqrt(1/n_u + 1/n_P) (sqrt(1 - ||mu||^2) + sqrt(log(compared / 0.05)))
 
