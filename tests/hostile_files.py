@@ -93,7 +93,7 @@ def write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     """Write a zip of the files; what is read here is stored, so that no limit on ratios hides another."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in files.items():
-            read = name.endswith((".json", ".npz", ".yaml", ".txt"))
+            read = name.endswith((".json", ".npy", ".npz", ".yaml", ".txt"))
             archive.writestr(name, content, zipfile.ZIP_STORED if read else zipfile.ZIP_DEFLATED)
 
 
@@ -725,6 +725,35 @@ for what, by, content, says in [
         says,
         lambda content=content: {"learnware.yaml": YAML.replace(b"stat.json", b"stat.npz"), "stat.npz": content},
     )
+
+# Held-out rows.
+
+
+def with_held_out(rows: bytes, name: str = "held_out.npy") -> dict[str, bytes]:
+    return {"learnware.yaml": YAML + f"held_out: {{file_name: {name}}}\n".encode(), "held_out.npy": rows}
+
+
+_TABLE = "a table of finite floats, at most 1,000 rows, as wide as the specification"
+for what, by, files, says in [
+    ("a pickle", _NUMBERS, with_held_out(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b".")), "dtype"),
+    ("10^18 elements", _CLAIM, with_held_out(npy(described("(1000000000, 1000000000)"))), "claims shape"),
+    ("one byte too few", _CLAIM, with_held_out(npy(described("(2, 2)"), bytes(31))), "claims shape|truncated"),
+    ("no header", _HEADER, with_held_out(b"rows"), "in NumPy's format"),
+    ("a header that is code", _HEADER, with_held_out(npy("__import__('os').abort()")), "in NumPy's format"),
+    ("1,001 rows", _TABLE, with_held_out(plain(np.zeros((1001, 2)))), "1 to 1000 rows"),
+    ("no rows", _TABLE, with_held_out(plain(np.zeros((0, 2)))), "1 to 1000 rows"),
+    ("another width", _TABLE, with_held_out(plain(np.zeros((5, 3)))), "expected 2 columns"),
+    ("three axes", _TABLE, with_held_out(plain(np.zeros((5, 2, 1)))), "1 to 1000 rows"),
+    ("bytes for floats", _TABLE, with_held_out(plain(np.zeros((5, 2), np.int8))), "float32 or float64"),
+    ("NaN", _TABLE, with_held_out(plain([[1.0, np.nan]])), "finite"),
+    ("1e200", _TABLE, with_held_out(plain([[1.0, 1e200]])), "magnitudes"),
+    ("65 MiB", "a limit on the file, before it is read", with_held_out(bytes(65 * 2**20)), "is larger than"),
+    ("a file outside the folder", "paths stay in the folder", with_held_out(b"", "../rows.npy"), "inside the folder"),
+    ("a file that is not there", "paths stay in the folder", with_held_out(b"", "rows.npy"), "no file"),
+    ("a list for its name", "names are checked", with_held_out(b"", "[a]"), "expected a file name"),
+]:
+    hostile(f"held-out rows: {what}", by, LearnwareError, says)(lambda files=files: files)
+
 
 # The semantic part.
 

@@ -319,3 +319,13 @@ def test_a_job_of_the_report_is_measured_in_a_process_of_its_own():
     assert all(row["instruction_set"] == NEWEST and row["ours"]["seconds"] > 0 for row in rows)
     assert set(others) == {row["case"] for row in rows}
     assert list(itertools.chain(*others.values())) == ["scipy, nnls"] * 2
+
+
+def test_the_experiment_on_what_fits_prints_a_table_with_few_false_alarms():
+    script = ROOT / "benchmarks" / "experiments" / "fits.py"
+    command = [sys.executable, str(script), "--pairs", "3", "--dims", "2", "--rows", "100", "200", "--points", "20"]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| search")]
+    assert len(rows) == 6
+    assert all(row[1] == "0.0%" for row in rows)
+    assert all(row[-1] == "0.0%" for row in rows if row[0].endswith(", 1"))

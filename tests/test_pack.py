@@ -324,3 +324,35 @@ def test_a_file_that_holds_no_model_is_an_error_that_names_it(tmp_path):
             (tmp_path / name).write_bytes(b"nothing")
         with pytest.raises(error, match=name):
             load_model_file(tmp_path / name)
+
+
+def test_held_out_rows_are_in_the_zip_only_where_they_are_asked_for(tmp_path):
+    model = LogisticRegression().fit(X, NAMES[LABELS])
+    rows = NEW.astype(np.float32)
+    rows[3, 1] = np.nan
+    for name, options in {"without.zip": {}, "with.zip": {"held_out": rows}}.items():
+        Learnware.pack(model, specification=SPECIFICATION, semantic=CLASSES, path=tmp_path / name, **options)
+    with zipfile.ZipFile(tmp_path / "without.zip") as archive:
+        assert not [entry for entry in archive.namelist() if entry.endswith(".npy")]
+        assert "held_out" not in yaml.safe_load(archive.read("learnware.yaml"))
+    expected = np.where(np.isnan(rows), np.nanmean(rows.astype(float), axis=0), rows)
+    with Learnware.open(tmp_path / "with.zip") as learnware:
+        np.testing.assert_allclose(learnware.held_out, expected, rtol=1e-14)
+    assert np.isnan(rows[3, 1])
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (np.zeros((1001, 5)), "at most 1000 rows"),
+        (np.zeros((10, 4)), r"shape \(5,\)"),
+        (np.zeros(5), "2 dimensions"),
+        (np.full((2, 5), np.inf), "finite"),
+        ([["a"] * 5], "numbers"),
+    ],
+)
+def test_held_out_rows_that_can_t_be_used_are_refused(tmp_path, rows, says):
+    model = LogisticRegression().fit(X, NAMES[LABELS])
+    with pytest.raises(InvalidArgument, match=f"held_out: expected .*{says}"):
+        Learnware.pack(model, specification=SPECIFICATION, semantic=CLASSES, path=tmp_path / "a.zip", held_out=rows)
+    assert not list(tmp_path.iterdir())

@@ -308,3 +308,19 @@ def test_arrays_passed_in_are_copied():
     spec = ld.RKMETableSpecification(points, [0.5, 0.5], gamma=1.0)
     points[0, 0] = 9
     assert spec.points[0, 0] == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(-1e-9, "0 or more"), (True, "a number"), (np.nan, "finite"), ("small", "numbers"), ([1e-5], "dimensions")],
+)
+def test_a_fit_mmd2_that_is_no_squared_distance_is_refused(value, message):
+    with pytest.raises(InvalidArgument, match=f"fit_mmd2: expected .*{message}"):
+        ld.RKMETableSpecification([[0.0]], [1.0], gamma=1.0, fit_mmd2=value)
+
+
+def test_the_product_with_itself_is_kept_and_right():
+    spec = ld.RKMETableSpecification([[0.0], [1.0]], [0.5, 2.0], gamma=1.0)
+    expected = 0.25 + 4 + 2 * np.exp(-1)
+    assert spec.inner(spec) == spec.inner(spec) == pytest.approx(expected, rel=1e-14)
+    assert spec.mmd2(spec) == 0

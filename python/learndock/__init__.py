@@ -21,7 +21,13 @@ if TYPE_CHECKING:
     from learndock.dock import Dock
     from learndock.learnware import Learnware
     from learndock.memory import MemoryEstimate, estimate
-    from learndock.specification import RKMETableSpecification, SemanticQuery, SemanticSpecification, load_spec
+    from learndock.specification import (
+        RKMETableSpecification,
+        SemanticQuery,
+        SemanticSpecification,
+        load_spec,
+        median_gamma,
+    )
 
 __all__ = [
     "Dock",
@@ -36,6 +42,7 @@ __all__ = [
     "kernels",
     "load_spec",
     "market",
+    "median_gamma",
     "reuse",
     "set_max_memory",
     "set_threads",
@@ -53,6 +60,7 @@ _HOMES = {
     "SemanticSpecification": "learndock.specification",
     "estimate": "learndock.memory",
     "load_spec": "learndock.specification",
+    "median_gamma": "learndock.specification",
     "set_max_memory": "learndock.config",
     "set_threads": "learndock.config",
     "show_config": "learndock.config",

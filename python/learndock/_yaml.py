@@ -7,7 +7,7 @@ from typing import Any
 
 from learndock.errors import LearnwareError
 
-__all__ = ["LARGEST_FILE", "load_yaml"]
+__all__ = ["LARGEST_FILE", "load_yaml", "parse_yaml"]
 
 # PyYAML reads some 100 KiB a second.
 LARGEST_FILE = 256 * 1024
@@ -19,7 +19,27 @@ _TUPLE = "tag:yaml.org,2002:python/tuple"
 
 
 def load_yaml(file: Path, *, max_bytes: int = LARGEST_FILE) -> dict[str, Any]:
-    """Read the mapping in a YAML file.
+    """Read the mapping in a YAML file; see `parse_yaml`.
+
+    Raises
+    ------
+    LearnwareError
+        The file is missing, too large, no YAML, or no mapping of what `parse_yaml` makes.
+    """
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise LearnwareError(f"{file.name} is missing") from None
+    except OSError as error:
+        raise LearnwareError(f"{file.name} can't be read: {error!s:.500}") from error
+    if len(data) > max_bytes:
+        raise LearnwareError(f"{file.name} is larger than {max_bytes} bytes")
+    return parse_yaml(data, file.name)
+
+
+def parse_yaml(data: bytes, name: str) -> dict[str, Any]:
+    """Read the mapping in the content of a YAML file, of which the caller has bounded the size.
 
     A file of a page can stand for more than fits into the memory: aliases of aliases double at every level, and so do
     merge keys ("<<"). Merge keys are refused, and the content is measured as if written out. A tag makes nothing but
@@ -28,7 +48,7 @@ def load_yaml(file: Path, *, max_bytes: int = LARGEST_FILE) -> dict[str, Any]:
     Raises
     ------
     LearnwareError
-        The file is missing, too large, no YAML, or no mapping of these.
+        It is no YAML, or no mapping of these.
     """
     import yaml
 
@@ -42,21 +62,13 @@ def load_yaml(file: Path, *, max_bytes: int = LARGEST_FILE) -> dict[str, Any]:
 
     Loader.add_constructor(_TUPLE, Loader.tuple_to_be)
     try:
-        with file.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
-        if len(data) > max_bytes:
-            raise LearnwareError(f"{file.name} is larger than {max_bytes} bytes")
         content = yaml.load(data, Loader)
-    except LearnwareError:
-        raise
-    except FileNotFoundError:
-        raise LearnwareError(f"{file.name} is missing") from None
     # PyYAML lets exceptions of many kinds out of malformed scalars, RecursionError out of deep nesting.
     except Exception as error:
-        raise LearnwareError(f"{file.name} can't be read: {error!s:.500}") from error
+        raise LearnwareError(f"{name} can't be read: {error!s:.500}") from error
     if not isinstance(content, dict):
-        raise LearnwareError(f"{file.name}: expected a mapping, got {type(content).__name__}")
-    _check_size(content, file.name)
+        raise LearnwareError(f"{name}: expected a mapping, got {type(content).__name__}")
+    _check_size(content, name)
     return {key: _with_tuples(value) for key, value in content.items()}
 
 

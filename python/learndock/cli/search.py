@@ -107,7 +107,8 @@ def _facts(result: Any) -> dict[str, Any]:
     mixture = result.mixture
     return {
         "singles": [
-            {"id": hit.id, "mmd2": hit.mmd2, "similarity": hit.similarity, "score": hit.score} for hit in result.singles
+            {"id": hit.id, "mmd2": hit.mmd2, "similarity": hit.similarity, "score": hit.score, "fits": hit.fits}
+            for hit in result.singles
         ],
         "mixture": None
         if mixture is None
@@ -115,6 +116,7 @@ def _facts(result: Any) -> dict[str, Any]:
         "certified": result.certified,
         "method": result.method,
         "skipped": result.skipped,
+        "compared": result.compared,
         "work": result.work,
     }
 
@@ -129,15 +131,18 @@ def _print(result: Any) -> None:
     shown = {hit.id for hit in result.singles}
     table = Table()
     table.add_column("id", overflow="fold")
-    for name in ("mmd2", "similarity", "score", "weight in the mixture"):
+    for name in ("mmd2", "similarity", "score"):
         table.add_column(name, justify="right")
+    table.add_column("fits")
+    table.add_column("weight in the mixture", justify="right")
     for hit in result.singles:
         score = "" if hit.score is None else f"{hit.score:.3f}"
         weight = f"{weights[hit.id]:.3f}" if hit.id in weights else ""
-        table.add_row(hit.id, f"{hit.mmd2:.6f}", f"{hit.similarity:.3f}", score, weight)
+        fits = "" if hit.fits is None else "yes" if hit.fits else "no"
+        table.add_row(hit.id, f"{hit.mmd2:.6f}", f"{hit.similarity:.3f}", score, fits, weight)
     for identifier, weight in weights.items():
         if identifier not in shown:
-            table.add_row(identifier, "", "", "", f"{weight:.3f}")
+            table.add_row(identifier, "", "", "", "", f"{weight:.3f}")
     print_table(table)
     if result.mixture is not None:
         print_line(f"mixture of {len(result.mixture.ids)}: squared MMD {result.mixture.mmd2:.6f}")

@@ -28,12 +28,33 @@ class Hit:
         <P, Q> / (||P|| ||Q||), the cosine of the two embeddings.
     score : float or None
         The reference's score, relative to all that the search saw; None where it did not look at all.
+    fits : bool or None
+        Whether the learnware's training data and the user's can be of one distribution, an answer that does not depend
+        on what else is in the dock. False: they differ; at most 5 % of all searches say so of any learnware that does
+        fit. True: nothing speaks against it, which means little where rows are few, or where gamma is so large that
+        nearly all rows are strangers to each other.
+
+            MMD <= eps_u + eps_P + sqrt(1/n_u + 1/n_P) (sqrt(1 - ||mu||^2) + sqrt(log(compared / 0.05)))
+
+        with eps^2 = `fit_mmd2` and n = `num_points` of the two specifications (Gretton et al., JMLR 2012, theorem 8,
+        for two sizes; Bonferroni over all `SearchResult.compared`). What a learnware says of its own data is believed.
+        None where either does not say both: ingested specifications, files of the reference.
+    p_value : float or None
+        Of `Dock.search_rows`, for a learnware that ships held-out rows: the share of random divisions of its rows and
+        the user's that are as far apart as these are. Small values speak against one distribution; of each learnware
+        by itself, not corrected for their number. Else None.
     """
 
     id: str
     mmd2: float
     similarity: float
     score: float | None
+    fits: bool | None = None
+    p_value: float | None = None
+
+
+def _verdict(hit: Hit) -> str:
+    return "" if hit.fits is None else "fits" if hit.fits else "does not fit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +111,9 @@ class SearchResult:
         have no sketch yet (`unsketched`).
     skipped : int
         Specifications left out for their type, input shape or gamma.
+    compared : int
+        Specifications among which the nearest were found: those that were not left out, and that filter and status let
+        through.
     proven_ranks : int
         So many of the singles are proven to be the nearest, in this order.
     gap : float
@@ -103,12 +127,16 @@ class SearchResult:
     method: str
     work: Mapping[str, float]
     skipped: int
+    compared: int
     proven_ranks: int = 0
     gap: float = 0.0
 
     def __repr__(self) -> str:
         lines = [f"SearchResult({len(self.singles)} singles, method {self.method!r}, certified {self.certified})"]
-        lines += [f"  {hit.id}  mmd2 {hit.mmd2:.6g}  similarity {hit.similarity:.4f}" for hit in self.singles]
+        for hit in self.singles:
+            p_value = "" if hit.p_value is None else f"p {hit.p_value:.3g}"
+            shown = (hit.id, f"mmd2 {hit.mmd2:.6g}", f"similarity {hit.similarity:.4f}", _verdict(hit), p_value)
+            lines.append("  " + "  ".join(part for part in shown if part))
         if self.mixture is not None:
             parts = ", ".join(
                 f"{weight:.3f} {id}" for id, weight in zip(self.mixture.ids, self.mixture.weights, strict=True)
@@ -119,7 +147,7 @@ class SearchResult:
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
-        """The singles as a DataFrame: columns id, mmd2, similarity, score, and weight, that in the mixture.
+        """The singles as a DataFrame: columns as the attributes of `Hit`, and weight, that in the mixture.
 
         Members of the mixture that are not among the singles are left out: `mixture.to_frame()` has them all.
 
@@ -135,6 +163,8 @@ class SearchResult:
                 "mmd2": [hit.mmd2 for hit in self.singles],
                 "similarity": [hit.similarity for hit in self.singles],
                 "score": [hit.score for hit in self.singles],
+                "fits": [hit.fits for hit in self.singles],
+                "p_value": [hit.p_value for hit in self.singles],
                 "weight": [weights.get(hit.id, 0.0) for hit in self.singles],
             }
         )
@@ -144,9 +174,17 @@ class SearchResult:
         proof = "proven to be the nearest" if self.certified else "not proven"
         singles = html_table(
             f"{len(self.singles)} nearest ({self.method}, {proof})",
-            ("id", "mmd2", "similarity", "score", "weight"),
+            ("id", "mmd2", "similarity", "score", "fits", "p_value", "weight"),
             [
-                (hit.id, number(hit.mmd2), number(hit.similarity), number(hit.score), number(weights.get(hit.id)))
+                (
+                    hit.id,
+                    number(hit.mmd2),
+                    number(hit.similarity),
+                    number(hit.score),
+                    _verdict(hit),
+                    number(hit.p_value),
+                    number(weights.get(hit.id)),
+                )
                 for hit in self.singles
             ],
         )

@@ -158,11 +158,12 @@ def _certify_group(
     ranked = [one.nearest for one in found if one.nearest is not None]
     results: dict[int, SearchResult] = {}
     if ranked:
+        compared = len(view.ids) - (0 if hidden is None else int(np.count_nonzero(hidden)))
         inner = [self_inner[i] for i in proven]
         with work.stage("mixture"):
             mixtures = find_mixtures(view, ranked, inner, specs[0].gamma, asked.wish, threads)
         for i, nearest, mixture in zip(proven, ranked, mixtures, strict=True):
-            results[i] = _found_result(view, self_inner[i], found[i], nearest, mixture, asked, work.amounts)
+            results[i] = _found_result(view, self_inner[i], found[i], nearest, mixture, asked, work.amounts, compared)
     weak = [i for i in range(len(specs)) if i not in results]
     if weak:
         # The bounds' seconds come on top.
@@ -179,6 +180,7 @@ def _found_result(
     mixture: Mixture | None,
     asked: Asked,
     seconds: Mapping[str, float],
+    compared: int,
 ) -> SearchResult:
     work = {
         **seconds,
@@ -188,10 +190,10 @@ def _found_result(
         "unsketched": float(len(view.ids) - view.sketched),
     }
     if asked.method == "certified":
-        return _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at))
+        return _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at), compared)
     # A distance equal to the bound of what was not computed may be one of two of which the other has the smaller id.
     proven = int(np.count_nonzero(nearest.mmd2 < found.unseen))
-    return _result(view, user, nearest, mixture, asked, "approximate", work, proven, unseen=found.unseen)
+    return _result(view, user, nearest, mixture, asked, "approximate", work, proven, compared, unseen=found.unseen)
 
 
 def _scan_all(
@@ -222,7 +224,7 @@ def _search_group(
     work = _Work({"scanned": float(len(at))})
     self_inner = [spec.inner(spec, threads=threads or None) for spec in specs]
     if not len(at):
-        return [SearchResult((), None, True, "exact", dict(work.amounts), asked.skipped) for _ in specs]
+        return [SearchResult((), None, True, "exact", dict(work.amounts), asked.skipped, 0) for _ in specs]
     with work.stage("scan"):
         if len(at) <= _NARROW_FILTER * len(view.ids):
             scans = [
@@ -253,6 +255,7 @@ def _search_group(
             "exact",
             {**work.amounts, "evaluated": float(nearest.evaluated)},
             len(nearest.at),
+            len(at),
         )
         for user, nearest, mixture in zip(self_inner, ranked, mixtures, strict=True)
     ]
@@ -288,6 +291,7 @@ def _result(
     method: SearchMethod,
     work: Mapping[str, float],
     proven: int,
+    compared: int,
     *,
     unseen: float = np.inf,
 ) -> SearchResult:
@@ -315,6 +319,7 @@ def _result(
         method,
         work,
         asked.skipped,
+        compared,
         proven_ranks=min(proven, len(singles)),
         gap=max(0.0, float(mmd2[-1]) - unseen) if len(mmd2) else 0.0,
     )

@@ -24,9 +24,13 @@ from learndock._bounded_zip import ListTooLong, bounded_zip
 from learndock.errors import ArchiveRejected, InvalidArgument, LearnwareError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
 
-__all__ = ["ArchiveLimits", "extract"]
+__all__ = ["ArchiveLimits", "checked_zip", "extract", "read_entry"]
+
+# What is in a zip: entries with the parts of their paths.
+Contents = list[tuple[zipfile.ZipInfo, tuple[str, ...]]]
 
 _BLOCK = 2**20
 # Small files of zeros compress a thousandfold, and harm nobody.
@@ -110,21 +114,59 @@ def extract(zip_path: str | PathLike[str], target: str | PathLike[str], *, limit
     limits = limits or ArchiveLimits()
     with contextlib.ExitStack() as undo:
         undo.callback(_empty, folder)
-        try:
-            with bounded_zip(source, entries=limits.files) as archive:
-                for entry, parts in _checked_entries(archive, source.stat().st_size, limits):
-                    _write(archive, entry, folder.joinpath(*parts))
-        except ListTooLong as error:
-            raise ArchiveRejected(str(error)) from None
-        # What zipfile lets out of a damaged zip.
-        except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
-            raise LearnwareError(f"{source.name} can't be opened as a zip: {error!s:.500}") from error
+        with checked_zip(source, limits) as (archive, entries):
+            for entry, parts in entries:
+                _write(archive, entry, folder.joinpath(*parts))
         undo.pop_all()
 
 
-def _checked_entries(
-    archive: zipfile.ZipFile, zip_bytes: int, limits: ArchiveLimits
-) -> list[tuple[zipfile.ZipInfo, tuple[str, ...]]]:
+@contextlib.contextmanager
+def checked_zip(source: Path, limits: ArchiveLimits) -> Iterator[tuple[zipfile.ZipFile, Contents]]:
+    """Open a zip and judge its list of contents, as `extract` does; entries are read in the block.
+
+    Raises
+    ------
+    ArchiveRejected, LearnwareError
+        As `extract`.
+    """
+    try:
+        with bounded_zip(source, entries=limits.files) as archive:
+            yield archive, _checked_entries(archive, source.stat().st_size, limits)
+    except ListTooLong as error:
+        raise ArchiveRejected(str(error)) from None
+    # What zipfile lets out of a damaged zip.
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError) as error:
+        raise LearnwareError(f"{source.name} can't be opened as a zip: {error!s:.500}") from error
+
+
+def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, *, most: int) -> bytes:
+    """The content of one entry of a checked zip.
+
+    Raises
+    ------
+    ArchiveRejected
+        It has more than `most` bytes, or more than the zip says.
+    LearnwareError
+        It has fewer.
+    """
+    if entry.file_size > most:
+        raise ArchiveRejected(
+            f"the zip's entry {entry.filename!r} has {entry.file_size} bytes, at most {most} are allowed"
+        )
+    with archive.open(entry) as source:
+        content = source.read(entry.file_size + 1)
+    _check_length(entry, len(content))
+    return content
+
+
+def _check_length(entry: zipfile.ZipInfo, read: int) -> None:
+    if read > entry.file_size:
+        raise ArchiveRejected(f"the zip's entry {entry.filename!r} holds more bytes than the zip says")
+    if read < entry.file_size:
+        raise LearnwareError(f"the zip's entry {entry.filename!r} holds fewer bytes than the zip says")
+
+
+def _checked_entries(archive: zipfile.ZipFile, zip_bytes: int, limits: ArchiveLimits) -> Contents:
     """Every entry with the parts of its path, folders that hold the whole left out."""
     entries = archive.infolist()
     if len(entries) > limits.files:
@@ -185,7 +227,7 @@ def _check_size(what: str, size: int, compressed: int, most: int, ratio: int) ->
         raise ArchiveRejected(f"{what} in the zip is compressed more than {ratio} to 1 ({compressed} to {size} bytes)")
 
 
-def _check_clashes(entries: list[tuple[zipfile.ZipInfo, tuple[str, ...]]], most: int) -> None:
+def _check_clashes(entries: Contents, most: int) -> None:
     """Refuse names that are the same, or are so on some file systems, and files that are also folders."""
     spellings: dict[tuple[str, ...], tuple[str, ...]] = {}
     files: set[tuple[str, ...]] = set()
@@ -240,10 +282,9 @@ def _write(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None
         while block := source.read(_BLOCK):
             written += len(block)
             if written > entry.file_size:
-                raise ArchiveRejected(f"the zip's entry {entry.filename!r} holds more bytes than the zip says")
+                break
             target.write(block)
-    if written != entry.file_size:
-        raise LearnwareError(f"the zip's entry {entry.filename!r} holds fewer bytes than the zip says")
+    _check_length(entry, written)
 
 
 def _empty(folder: Path) -> None:

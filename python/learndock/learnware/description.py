@@ -17,9 +17,9 @@ from learndock.runtime.worker import packed
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["LearnwareDescription", "SpecificationEntry", "find_root"]
+__all__ = ["FILE", "LearnwareDescription", "SpecificationEntry", "find_root", "held_out_name"]
 
-_FILE = "learnware.yaml"
+FILE = "learnware.yaml"
 # The arguments travel to the model's process in one message.
 _LONGEST_KWARGS = 60_000
 # By their name in the file: the class of today, which is all that is ever loaded for it.
@@ -52,6 +52,8 @@ class LearnwareDescription:
         Their files exist.
     semantic_file : str or None
         The semantic specification's file inside the folder, if there is one.
+    held_out_file : str or None
+        The file of held-out rows inside the folder, if it ships some.
     name, id : str or None
         What the file says about itself.
     """
@@ -59,6 +61,7 @@ class LearnwareDescription:
     model: ModelDescription
     specifications: tuple[SpecificationEntry, ...]
     semantic_file: str | None = None
+    held_out_file: str | None = None
     name: str | None = None
     id: str | None = None
 
@@ -86,14 +89,28 @@ class LearnwareDescription:
             The file is missing, is no YAML, or names what is not there, not allowed or outside the folder.
         """
         root = Path(folder)
-        content = load_yaml(root / _FILE, max_bytes=max_bytes)
+        content = load_yaml(root / FILE, max_bytes=max_bytes)
+        held_out = held_out_name(content)
         return cls(
             model=_model(root, _section(content, "model")),
             specifications=_specifications(root, content.get("stat_specifications")),
             semantic_file=_semantic_file(root, _section(content, "semantic_specification")),
+            held_out_file=None if held_out is None else _file(root, "held_out.file_name", held_out),
             name=_text(content, "name"),
             id=_text(content, "id"),
         )
+
+
+def held_out_name(content: Mapping[str, Any]) -> str | None:
+    """The file of held-out rows that the content of learnware.yaml names; None where it names none.
+
+    Raises
+    ------
+    LearnwareError
+        What it gives can't be the name of a file inside the folder.
+    """
+    section = _section(content, "held_out")
+    return str(_inside("held_out.file_name", section.get("file_name"))) if section else None
 
 
 def find_root(folder: str | PathLike[str]) -> Path:
@@ -105,13 +122,13 @@ def find_root(folder: str | PathLike[str]) -> Path:
         Neither holds it.
     """
     root = Path(folder)
-    if (root / _FILE).is_file():
+    if (root / FILE).is_file():
         return root
     # What macOS and editors leave beside it does not count.
     tops = [item for item in root.iterdir() if not item.name.startswith((".", "__MACOSX"))]
-    if len(tops) == 1 and not tops[0].is_symlink() and (tops[0] / _FILE).is_file():
+    if len(tops) == 1 and not tops[0].is_symlink() and (tops[0] / FILE).is_file():
         return tops[0]
-    raise LearnwareError(f"{_FILE} is missing: it lies neither at the top nor in a single top folder")
+    raise LearnwareError(f"{FILE} is missing: it lies neither at the top nor in a single top folder")
 
 
 def _section(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -119,7 +136,7 @@ def _section(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise LearnwareError(f"{_FILE}: {key}: expected a mapping, got {type(value).__name__}")
+        raise LearnwareError(f"{FILE}: {key}: expected a mapping, got {type(value).__name__}")
     return value
 
 
@@ -132,14 +149,14 @@ def _text(section: Mapping[str, Any], key: str) -> str | None:
 def _model(root: Path, section: Mapping[str, Any]) -> ModelDescription:
     class_name = section.get("class_name", "Model")
     if not isinstance(class_name, str) or not class_name.isidentifier():
-        raise LearnwareError(f"{_FILE}: model.class_name: expected the name of a class, got {class_name!r:.200}")
+        raise LearnwareError(f"{FILE}: model.class_name: expected the name of a class, got {class_name!r:.200}")
     module_path = section.get("module_path", "__init__.py")
     if not isinstance(module_path, str):
-        raise LearnwareError(f"{_FILE}: model.module_path: expected a file name, got {module_path!r:.200}")
+        raise LearnwareError(f"{FILE}: model.module_path: expected a file name, got {module_path!r:.200}")
     if module_path.endswith(".py"):
         module_path = _file(root, "model.module_path", module_path)
     elif not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", module_path):
-        raise LearnwareError(f"{_FILE}: model.module_path: expected a .py file or a module, got {module_path!r:.200}")
+        raise LearnwareError(f"{FILE}: model.module_path: expected a .py file or a module, got {module_path!r:.200}")
     return ModelDescription(class_name, module_path, _kwargs(section))
 
 
@@ -148,17 +165,15 @@ def _kwargs(section: Mapping[str, Any]) -> dict[str, Any]:
     if kwargs is None:
         return {}
     if not isinstance(kwargs, dict):
-        raise LearnwareError(f"{_FILE}: model.kwargs: expected a mapping, got {type(kwargs).__name__}")
+        raise LearnwareError(f"{FILE}: model.kwargs: expected a mapping, got {type(kwargs).__name__}")
     if not all(isinstance(key, str) for key in kwargs):
-        raise LearnwareError(f"{_FILE}: model.kwargs: expected names as its keys, got {list(kwargs)!r:.200}")
+        raise LearnwareError(f"{FILE}: model.kwargs: expected names as its keys, got {list(kwargs)!r:.200}")
     try:
         text = json.dumps(packed(kwargs))
     except (TypeError, ValueError, RecursionError) as error:
-        raise LearnwareError(
-            f"{_FILE}: model.kwargs: expected numbers, strings, lists and mappings ({error})"
-        ) from None
+        raise LearnwareError(f"{FILE}: model.kwargs: expected numbers, strings, lists and mappings ({error})") from None
     if len(text) > _LONGEST_KWARGS:
-        raise LearnwareError(f"{_FILE}: model.kwargs: {len(text)} characters, at most {_LONGEST_KWARGS} are allowed")
+        raise LearnwareError(f"{FILE}: model.kwargs: {len(text)} characters, at most {_LONGEST_KWARGS} are allowed")
     return kwargs
 
 
@@ -168,7 +183,7 @@ def _specifications(root: Path, entries: object) -> tuple[SpecificationEntry, ..
             return ()
         entries = [{"class_name": "RKMETableSpecification", "file_name": _OLD_SPECIFICATION_FILE}]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise LearnwareError(f"{_FILE}: stat_specifications: expected a list of mappings, got {entries!r:.200}")
+        raise LearnwareError(f"{FILE}: stat_specifications: expected a list of mappings, got {entries!r:.200}")
     found: dict[str, SpecificationEntry] = {}
     for number, entry in enumerate(entries):
         where = f"stat_specifications[{number}]"
@@ -177,9 +192,9 @@ def _specifications(root: Path, entries: object) -> tuple[SpecificationEntry, ..
         class_name = _SPECIFICATION_CLASSES.get(given) if isinstance(given, str) else None
         if class_name is None:
             allowed = ", ".join(_SPECIFICATION_CLASSES)
-            raise LearnwareError(f"{_FILE}: {where}.class_name: expected one of {allowed}, got {given!r:.200}")
+            raise LearnwareError(f"{FILE}: {where}.class_name: expected one of {allowed}, got {given!r:.200}")
         if class_name in found:
-            raise LearnwareError(f"{_FILE}: {where}.class_name: a second {class_name}, expected one of each class")
+            raise LearnwareError(f"{FILE}: {where}.class_name: a second {class_name}, expected one of each class")
         file_name = _file(root, f"{where}.file_name", entry.get("file_name"))
         found[class_name] = SpecificationEntry(class_name, file_name)
     return tuple(found.values())
@@ -193,16 +208,22 @@ def _semantic_file(root: Path, section: Mapping[str, Any]) -> str | None:
 
 def _file(root: Path, key: str, name: object) -> str:
     """Check a file's name: the file is there, and inside the folder even where links lead on."""
-    if not isinstance(name, str) or not name or len(name) > 1000 or "\0" in name:
-        raise LearnwareError(f"{_FILE}: {key}: expected a file name, got {name!r:.200}")
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name:
-        raise LearnwareError(f"{_FILE}: {key}: expected a file inside the folder, got {name!r}")
+    path = _inside(key, name)
     try:
         file = (root / path).resolve(strict=True)
     # ValueError: a name that can't be encoded.
     except (OSError, RuntimeError, ValueError):
-        raise LearnwareError(f"{_FILE}: {key}: no file {name!r} in the folder") from None
+        raise LearnwareError(f"{FILE}: {key}: no file {name!r} in the folder") from None
     if not file.is_relative_to(root.resolve()) or not file.is_file():
-        raise LearnwareError(f"{_FILE}: {key}: expected a file inside the folder, got {name!r}")
+        raise LearnwareError(f"{FILE}: {key}: expected a file inside the folder, got {name!r}")
     return str(path)
+
+
+def _inside(key: str, name: object) -> PurePosixPath:
+    """Check that a file's name by itself does not lead out of the folder."""
+    if not isinstance(name, str) or not name or len(name) > 1000 or "\0" in name:
+        raise LearnwareError(f"{FILE}: {key}: expected a file name, got {name!r:.200}")
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name:
+        raise LearnwareError(f"{FILE}: {key}: expected a file inside the folder, got {name!r}")
+    return path

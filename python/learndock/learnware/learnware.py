@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, SupportsIndex
 from learndock._validation import as_array, as_path
 from learndock.environment.choice import checked_environment
 from learndock.environment.requirements import read_requirements
-from learndock.errors import InvalidArgument, ModelError, SpecificationFileError
+from learndock.errors import InvalidArgument, LearnwareError, ModelError, SpecificationFileError
 from learndock.learnware._running import RunningModel
 from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, find_root
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
 
+    import numpy as np
     import numpy.typing as npt
 
     from learndock.environment.choice import EnvironmentChoice
@@ -48,6 +49,8 @@ class Learnware:
         The statistical part.
     semantic : SemanticSpecification or None
         The semantic part.
+    held_out : ndarray of float64 or None
+        Rows that it ships, shape (n, d); see `pack`.
     requirements : tuple of str
         Distributions that the model needs, in pip's spelling.
     path : Path
@@ -67,6 +70,7 @@ class Learnware:
     description: LearnwareDescription
     specification: RKMETableSpecification | None
     semantic: SemanticSpecification | None
+    held_out: npt.NDArray[np.float64] | None
     requirements: tuple[str, ...]
     path: Path
     folder: Path
@@ -154,14 +158,18 @@ class Learnware:
         semantic: SemanticSpecification,
         path: str | PathLike[str],
         overwrite: bool = False,
+        held_out: Any = None,
     ) -> Path:
         """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
-        See `learndock.learnware.pack`, which this calls.
+        See `learndock.learnware.pack`, which this calls. Rows given as `held_out` are in the zip as they are: they
+        leave your machine.
         """
         from learndock.learnware.package import pack
 
-        return pack(model, specification=specification, semantic=semantic, path=path, overwrite=overwrite)
+        return pack(
+            model, specification=specification, semantic=semantic, path=path, overwrite=overwrite, held_out=held_out
+        )
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """Predict in the model's process, which is started where none is running.
@@ -258,7 +266,20 @@ class Learnware:
         elif semantic is not None and not isinstance(semantic, SemanticSpecification):
             semantic = SemanticSpecification.from_dict(semantic)
         self.semantic = semantic
+        self.held_out = None
+        if self.description.held_out_file is not None:
+            self.held_out = self._held_out(root / self.description.held_out_file, limits)
         self.requirements = read_requirements(root)
+
+    def _held_out(self, file: Path, limits: ArchiveLimits) -> npt.NDArray[np.float64]:
+        from learndock.learnware.held_out import read_held_out
+
+        with file.open("rb") as stream:
+            content = stream.read(limits.specification_bytes + 1)
+        if len(content) > limits.specification_bytes:
+            raise LearnwareError(f"held_out: {file.name} is larger than {limits.specification_bytes} bytes")
+        columns = None if self.specification is None else self.specification.input_shape[0]
+        return read_held_out(content, name=file.name, columns=columns)
 
 
 @contextlib.contextmanager

@@ -19,7 +19,9 @@ import numpy as np
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.learnware._class_columns import class_columns
 from learndock.learnware._model_file import write_model
+from learndock.learnware.held_out import MOST_ROWS
 from learndock.runtime.scratch import private_folder, remove_folder
+from learndock.specification._rows import rows_of
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -43,6 +45,7 @@ def pack(
     semantic: SemanticSpecification,
     path: str | PathLike[str],
     overwrite: bool = False,
+    held_out: Any = None,
 ) -> Path:
     """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
@@ -68,6 +71,11 @@ def pack(
         The zip to write, in a folder that exists.
     overwrite : bool
         Whether an existing file is replaced.
+    held_out : array, DataFrame or tensor of shape (n, d), optional
+        At most 1,000 rows of the model's domain, best such as neither model nor specification has seen; NaN is replaced
+        by its column's mean. With them, `Dock.search_rows` gives a user the p-value of a test whether their rows are of
+        the same distribution. **These rows are put into the zip as they are: they leave your machine, and whoever gets
+        the learnware can read them.** By default none are, and the zip holds no row of your data.
 
     Returns
     -------
@@ -83,11 +91,12 @@ def pack(
     """
     target = _checked_target(path, overwrite)
     _check_dimensions(model, specification, semantic)
+    rows = None if held_out is None else _checked_held_out(held_out, specification)
     settings, expected = _settings(model, specification, semantic)
     with contextlib.ExitStack() as undo:
         folder = private_folder("pack")
         undo.callback(remove_folder, folder)
-        _write_parts(folder, model, settings, specification, semantic)
+        _write_parts(folder, model, settings, specification, semantic, rows)
         # Beside its final name, so that it can be renamed: nobody ever sees half a zip.
         unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         undo.callback(unfinished.unlink, missing_ok=True)
@@ -120,6 +129,18 @@ def _check_dimensions(model: Any, specification: RKMETableSpecification, semanti
     if len(set(known.values())) > 1:
         found = ", ".join(f"{where} has {dimension}" for where, dimension in known.items())
         raise InvalidArgument(f"the numbers of columns differ: {found}")
+
+
+def _checked_held_out(held_out: Any, specification: RKMETableSpecification) -> npt.NDArray[np.float64]:
+    rows = rows_of(held_out, "held_out")
+    if len(rows) > MOST_ROWS:
+        raise InvalidArgument(f"held_out: expected at most {MOST_ROWS} rows, since no test uses more, got {len(rows)}")
+    if rows.shape[1:] != specification.input_shape:
+        raise InvalidArgument(
+            f"held_out: expected rows of shape {specification.input_shape}, as the specification has, got "
+            f"{rows.shape[1:]}"
+        )
+    return rows
 
 
 def _settings(
@@ -199,6 +220,7 @@ def _write_parts(
     settings: dict[str, Any],
     specification: RKMETableSpecification,
     semantic: SemanticSpecification,
+    held_out: npt.NDArray[np.float64] | None,
 ) -> None:
     import yaml
 
@@ -218,6 +240,9 @@ def _write_parts(
         ],
         "semantic_specification": {"file_name": "semantic_specification.json"},
     }
+    if held_out is not None:
+        description["held_out"] = {"file_name": "held_out.npy"}
+        np.save(folder / "held_out.npy", held_out, allow_pickle=False)
     settings = {**settings, "file_name": file_name, "trusted": trusted}
     texts = {
         "learnware.yaml": yaml.safe_dump(description, sort_keys=False, allow_unicode=True),

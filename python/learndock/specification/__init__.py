@@ -6,12 +6,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from learndock.specification.gamma import median_gamma
     from learndock.specification.load import load_spec
     from learndock.specification.semantic import SemanticSpecification
     from learndock.specification.semantic_query import SemanticQuery
     from learndock.specification.table import RKMETableSpecification
 
-__all__ = ["RKMETableSpecification", "SemanticQuery", "SemanticSpecification", "load_spec"]
+__all__ = ["RKMETableSpecification", "SemanticQuery", "SemanticSpecification", "load_spec", "median_gamma"]
 
 # The semantic part needs pydantic; a table specification does not.
 _HOMES = {
@@ -19,6 +20,7 @@ _HOMES = {
     "SemanticQuery": "semantic_query",
     "SemanticSpecification": "semantic",
     "load_spec": "load",
+    "median_gamma": "gamma",
 }
 
 

@@ -7,7 +7,6 @@ is taken, and nothing in it is executed.
 from __future__ import annotations
 
 import json
-import math
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import numpy as np
 from learndock._bounded_zip import ListTooLong, bounded_zip
 from learndock._durable import replaced_file
 from learndock._json import load_json
+from learndock._npy import BadArray, bounded_array
 from learndock.errors import SpecificationFileError
 
 DEFAULT_MAX_BYTES = 256 * 2**20
@@ -125,10 +125,16 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
                 if left < 0:
                     raise SpecificationFileError(f"{path}: expected at most {max_bytes} bytes in all, got more")
                 with archive.open(member) as file:
-                    fields[name] = _read_array(file, member, path, max_bytes // _LEAST_BYTES_A_NUMBER)
+                    array = bounded_array(
+                        file,
+                        size=member.file_size,
+                        most_numbers=max_bytes // _LEAST_BYTES_A_NUMBER,
+                        name=member.filename[:80],
+                    )
+                fields[name] = array.item() if array.ndim == 0 else array
     except (SpecificationFileError, OSError):
         raise
-    except ListTooLong as error:
+    except (ListTooLong, BadArray) as error:
         raise SpecificationFileError(f"{path}: {error}") from None
     # zipfile, NumPy and ast let exceptions of many kinds out of a file that is not what it says.
     except Exception as error:
@@ -136,27 +142,3 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
             f"{path}: expected an .npz file, got one that can't be read ({error!s:.500})"
         ) from None
     return fields
-
-
-def _read_array(file: Any, member: zipfile.ZipInfo, path: Path, most_numbers: int) -> Any:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
-    if dtype.kind not in "biufU":
-        raise SpecificationFileError(f"{path}: expected numbers in {member.filename[:80]}, got dtype {dtype!s:.200}")
-    # In Python's integers: a claim of 2^62 rows does not overflow.
-    numbers = math.prod(map(int, shape))
-    claimed = dtype.itemsize * numbers
-    if claimed < 0 or claimed > member.file_size:
-        raise SpecificationFileError(
-            f"{path}: {member.filename[:80]} claims shape {str(shape)[:200]} in {member.file_size} bytes"
-        )
-    if numbers > most_numbers:
-        raise SpecificationFileError(f"{path}: expected at most {most_numbers} numbers in an array, got {numbers}")
-    data = file.read(claimed)
-    if len(data) != claimed:
-        raise SpecificationFileError(f"{path}: {member.filename[:80]} is truncated")
-    array = np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")
-    return array.item() if array.ndim == 0 else array

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 _NUDGE = 1e-3
 
 
-def rows_of(X: Any) -> FloatArray:
+def rows_of(X: Any, name: str = "X") -> FloatArray:
     """The table as float64 (n, d), NaN replaced by the mean of its column. Never a view of the caller's array."""
     names = column_names(X)
-    array = as_array(X, "X")
+    array = as_array(X, name)
     if array.ndim != 2:
-        raise InvalidArgument(f"X: expected 2 dimensions (rows, features), got shape {array.shape}")
+        raise InvalidArgument(f"{name}: expected 2 dimensions (rows, features), got shape {array.shape}")
     if array.size == 0:
-        raise InvalidArgument(f"X: expected at least one row and one feature, got shape {array.shape}")
+        raise InvalidArgument(f"{name}: expected at least one row and one feature, got shape {array.shape}")
     rows = np.array(array, dtype=np.float64, order="C")
     missing = np.isnan(rows)
     if missing.any():
@@ -33,11 +33,11 @@ def rows_of(X: Any) -> FloatArray:
         if empty.size:
             column = int(empty[0])
             label = f"{column} ({names[column]!r})" if names else str(column)
-            raise InvalidArgument(f"X: expected a number in every column, got only NaN in column {label}")
+            raise InvalidArgument(f"{name}: expected a number in every column, got only NaN in column {label}")
         with np.errstate(invalid="ignore"):
             means = np.nanmean(np.where(np.isinf(rows), np.nan, rows), axis=0)
         rows = np.where(missing, means, rows)
-    finite(rows, "X")
+    finite(rows, name)
     return rows
 
 
