@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -214,16 +214,17 @@ def measure(case: Case, folder: Path, *, peers: bool) -> Measured:
     dock.optimize()
     sketching = time.perf_counter() - start
     users = [ld.RKMETableSpecification(points, weights, gamma=case.gamma) for points, weights in case.users]
-    for method in ("certified", "exact"):
+    methods: tuple[Literal["certified", "exact"], ...] = ("certified", "exact")
+    for method in methods:
         dock.search(users[0], mixture=0, method=method)
-    times: dict[str, list[float]] = {"certified": [], "exact": []}
+    times: dict[str, list[float]] = {method: [] for method in methods}
     evaluated, differing, proven = [], 0, 0
     for user in users:
         found = {}
-        for method, taken in times.items():
+        for method in methods:
             start = time.perf_counter()
             found[method] = dock.search(user, mixture=0, method=method)
-            taken.append(time.perf_counter() - start)
+            times[method].append(time.perf_counter() - start)
         by_bounds, by_scan = found["certified"], found["exact"]
         same = [(hit.id, hit.mmd2) for hit in by_bounds.singles] == [(hit.id, hit.mmd2) for hit in by_scan.singles]
         differing += not (same and by_bounds.certified)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -24,6 +25,8 @@ std::unique_ptr<SketchMap> sketch_map(const py::array& landmarks_argument, const
   require_size(map.shape(1), landmarks.shape(0), "map: last axis");
   require_size(offsets.shape(0), map.shape(0), "offsets");
   require_size(scales.shape(0), map.shape(0), "scales");
+  if (!(gamma > 0)) throw py::value_error("gamma: expected a positive number");
+  if (stages.empty()) throw py::value_error("stages: expected at least one");
   Index before = 0;
   for (const Index stage : stages) {
     if (stage <= before) throw py::value_error("stages: expected increasing positive numbers");
@@ -31,7 +34,8 @@ std::unique_ptr<SketchMap> sketch_map(const py::array& landmarks_argument, const
   }
   require_size(before, map.shape(0), "stages: the last one");
   for (Index i = 0; i < scales.shape(0); ++i)
-    if (!(scales.data()[i] > 0)) throw py::value_error("scales: expected positive numbers");
+    if (!(scales.data()[i] > 0 && std::isfinite(scales.data()[i])))
+      throw py::value_error("scales: expected positive numbers");
   return std::make_unique<SketchMap>(landmarks.data(), landmarks.shape(0), landmarks.shape(1), gamma, map.data(),
                                      offsets.data(), scales.data(), stages);
 }

@@ -31,6 +31,10 @@ constexpr Index chosen_together = 256;
 // bring its own part.
 constexpr double points_in_error = 65536;
 
+// Coordinates, residuals and errors above have squares that float32 can't add up, and distances about as small as the
+// other have squares that it rounds to a few digits or to none.
+constexpr double largest_known = 1e17, smallest_known = 1e-20;
+
 double absolute_sum(const double* weights, Index count) {
   double sum = 0;
   for (Index i = 0; i < count; ++i) sum += std::abs(weights[i]);
@@ -66,7 +70,7 @@ class Smallest {
  public:
   explicit Smallest(Index most) : most_(static_cast<std::size_t>(most)) {}
 
-  /// What is above is not wanted.
+  /// What is above is not wanted, nor what is no number, as a damaged file can make it: such guesses have no order.
   float limit() const {
     if (most_ == 0) return -std::numeric_limits<float>::infinity();
     return held_.size() < most_ ? std::numeric_limits<float>::infinity() : held_.front().first;
@@ -186,7 +190,7 @@ float SketchMap::finish(const double* coordinates, double self_inner, double abs
   // Of the float64 distances that searches compare with, as a distance.
   const double compared =
       absolute_weight * std::sqrt((2 * std::max(points, points_in_error) + dims + 64) * 2 * double_roundoff);
-  double norm = 0, residual_error = 0;
+  double norm = 0, residual_error = 0, largest_residual = 0;
   Index done = 0;
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
     for (; done < stages_[stage]; ++done) norm += coordinates[done] * coordinates[done];
@@ -197,10 +201,14 @@ float SketchMap::finish(const double* coordinates, double self_inner, double abs
     const auto middle = static_cast<float>((low + high) / 2);
     residuals[static_cast<Index>(stage) * residual_stride] = middle;
     residual_error = std::max({residual_error, high - middle, middle - low});
+    largest_residual = std::max(largest_residual, high);
   }
   const double in_coordinates = stored + numeric;
   const double error = std::sqrt(in_coordinates * in_coordinates + residual_error * residual_error) + compared;
-  if (std::isfinite(error) && std::isfinite(norm)) return rounded_up(error);
+  // Not so of what is no number either.
+  if (std::isfinite(self_inner) && error < largest_known && std::sqrt(norm) < largest_known &&
+      largest_residual < largest_known)
+    return rounded_up(error + smallest_known);
   // The bound says that nothing is known.
   for (std::size_t stage = 0; stage < stages_.size(); ++stage)
     residuals[static_cast<Index>(stage) * residual_stride] = 0;
@@ -282,6 +290,7 @@ SketchQuery SketchMap::query(const Embedding& embedding, double self_inner, Thre
   const double stored = std::sqrt(rounding) + 2 * largest_code * float_roundoff * std::sqrt(scales);
   query.error = finish(found.data(), self_inner, absolute_sum(embedding.weights, embedding.count), embedding.count,
                        stored, query.residuals.data(), 1);
+  if (std::isinf(query.error)) std::fill(query.coordinates.begin(), query.coordinates.end(), 0.0f);
   return query;
 }
 

@@ -57,7 +57,8 @@ class Dock(DockChanges, DockContents, DockSearches):
 
         The sha256 and size of every zip and the sha256 of every array of every segment are compared with the catalog;
         the catalog is checked by SQLite; segments have to open and to fit what the catalog says of them; every
-        learnware has to have one specification, of finite numbers, and <P, P> of a sample is computed again.
+        learnware has to have one specification, of finite numbers, and <P, P> of a sample is computed again. Sketches
+        have to be what was written: damaged ones are made again by `optimize`.
 
         Parameters
         ----------

@@ -6,7 +6,6 @@ Nothing is repaired, and writers may go on: what they change meanwhile is seen a
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ from learndock.dock._lock import WriteLock
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import abandoned
 from learndock.dock.segments import ARRAYS, Segment, open_segment, orphans
+from learndock.dock.sketch_model import checksum_faults
+from learndock.dock.sketching import damaged_sketches, unnamed_sketches
 from learndock.dock.store import segment_of
 from learndock.dock.tables import learnwares, pending
 from learndock.dock.verify_report import Problem, VerifyReport
@@ -108,6 +109,8 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
         seen += _bytes_of(folder)
         done += 1
         on_progress("verify", done, total)
+    problems += _sketch_problems(layout, catalog)
+    seen += sum(_bytes_of(folder) for folder in layout.sketches.glob("*"))
     problems += _pending_problems(catalog, state)
     if not gone:  # else the specifications of what was folded away meanwhile lie elsewhere
         problems += _specification_problems(state, held)
@@ -179,7 +182,7 @@ def _still_named(catalog: Catalog, number: int, sha256: str) -> bool:
 
 def _bytes_of(folder: Path) -> int:
     try:
-        return sum(file.stat().st_size for file in folder.iterdir())
+        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     except OSError:  # gone, which was said, or was folded away
         return 0
 
@@ -222,16 +225,7 @@ def _checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
     about = (folder / "segment.json").read_bytes()
     if hashlib.sha256(about).hexdigest() != sha256:
         yield f"segment.json has the sha256 {hashlib.sha256(about).hexdigest()}, expected {sha256}"
-    try:
-        sums = json.loads(about)["sha256"]
-        expected = {label: sums[label] for label in ARRAYS}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        yield f"segment.json can't be understood ({error})"
-        return
-    for label, wanted in expected.items():
-        found = sha256_of(folder / f"{label}.npy")
-        if found != wanted:
-            yield f"{label}.npy has the sha256 {found}, expected {wanted}"
+    yield from checksum_faults(folder, "segment.json", ARRAYS)
 
 
 def _number_faults(segment: Segment, gamma: float) -> Iterator[str]:
@@ -261,6 +255,16 @@ def _wrong_self_inner(segment: Segment, at: IndexArray, gamma: float) -> IndexAr
     units = np.array([np.abs(beta).sum() ** 2 for _, beta in pairs])
     wrong: IndexArray = segment.ids[at[np.abs(again - segment.self_inner[at]) > _TOLERANCE * units]]
     return wrong
+
+
+def _sketch_problems(layout: Layout, catalog: Catalog) -> Iterator[Problem]:
+    """Damaged sketches, but for those that a writer has replaced or folded away meanwhile."""
+    with catalog.reading() as connection:
+        found = list(damaged_sketches(layout, connection))
+    for folder, fault in found:
+        if not folder.exists():
+            continue
+        yield Problem("sketch", str(folder.relative_to(layout.root)), f"{fault}; `learndock optimize` makes another")
 
 
 def _pending_problems(catalog: Catalog, state: _State) -> Iterator[Problem]:
@@ -323,5 +327,9 @@ def _orphans(layout: Layout, catalog: Catalog, *, readonly: bool) -> tuple[Path,
 
 def _unnamed(layout: Layout, catalog: Catalog) -> tuple[Path, ...]:
     with catalog.reading() as connection:
-        stray = [*orphans(layout.specs, rows.all_segments(connection)), *layout.stray_zips(rows.zip_rows(connection))]
+        stray = [
+            *orphans(layout.specs, rows.all_segments(connection)),
+            *layout.stray_zips(rows.zip_rows(connection)),
+            *unnamed_sketches(layout, connection),
+        ]
     return tuple(sorted([*stray, *abandoned(layout.zips)]))

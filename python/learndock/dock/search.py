@@ -117,8 +117,9 @@ def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked
     hidden = view.hidden(any_status=asked.any_status)
     if asked.allowed is not None:
         hidden = np.isin(view.ids, asked.allowed, invert=True) | (False if hidden is None else hidden)
-        if len(view.ids) - np.count_nonzero(hidden) <= _FEW:
-            return _scan_all(view, specs, asked, range(len(specs)))
+    # So it is, too, where nothing is left of a dock: all was deleted, or nothing is usable.
+    if len(view.ids) - (0 if hidden is None else np.count_nonzero(hidden)) <= _FEW:
+        return _scan_all(view, specs, asked, range(len(specs)))
     each, fixed = certified_bytes(len(view.ids))
     group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
     results: list[SearchResult] = []
@@ -191,8 +192,9 @@ def _found_result(
     }
     if asked.method == "certified":
         return _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at), compared)
-    # A distance equal to the bound of what was not computed may be one of two of which the other has the smaller id.
-    proven = int(np.count_nonzero(nearest.mmd2 < found.unseen))
+    # A distance equal to the bound of what was not computed may be one of two of which the other has the smaller id. So
+    # may one that rounding has made negative: bounds are not.
+    proven = int(np.count_nonzero(np.maximum(nearest.mmd2, 0) < found.unseen))
     return _result(view, user, nearest, mixture, asked, "approximate", work, proven, compared, unseen=found.unseen)
 
 

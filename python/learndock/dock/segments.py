@@ -151,7 +151,10 @@ def open_segment(folder: Path) -> Segment:
 
 def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
     """Map the .npy file of an array in a folder; ValueError where it is no such array."""
-    array = np.load(folder / f"{label}.npy", mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(folder / f"{label}.npy", mmap_mode="r", allow_pickle=False)
+    except EOFError:
+        raise ValueError(f"{label}: the file is empty") from None
     if array.dtype != dtype or array.ndim != ndim:
         raise ValueError(f"{label}: got {array.dtype} of {array.ndim} dimensions")
     # A plain view of the map: np.memmap's bookkeeping costs more than a small search.

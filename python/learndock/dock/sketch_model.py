@@ -1,8 +1,9 @@
 """What the sketches of a space are made with: landmarks, a map from values at them to coordinates, and their steps.
 
 See CERTIFICATE in the documentation and cpp/include/learndock/sketch.hpp for the bound that sketches give. A model is a
-folder of .npy files that never change, with model.json, which holds the sha256 of each; it is written under a temporary
-name, synced and renamed before the catalog names it. It can be made again from the specifications at any time.
+folder of .npy files that never change, with model.json, which holds the sha256 of each and of the facts beside them; it
+is written under a temporary name, synced and renamed before the catalog names it. It can be made again from the
+specifications at any time.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ import numpy as np
 from learndock import _core
 from learndock._durable import new_file, sync_folder
 from learndock.dock.segments import HashedFile, mapped_array
+from learndock.dock.zips import sha256_of
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
 
+    from learndock.dock.space import Space
+
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["MODEL_FILES", "SketchFacts", "SketchModel", "open_model", "write_model"]
+__all__ = ["SketchFacts", "SketchModel", "checksum_faults", "model_faults", "open_model", "write_model"]
 
 # Layout 1: codes [stage][block][coordinate][16], residuals [stage][embedding], errors [embedding].
 LAYOUT = 1
@@ -39,7 +44,6 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "offsets": (np.float64, 1),
     "scales": (np.float32, 1),
 }
-MODEL_FILES = ("model.json", *(f"{label}.npy" for label in _ARRAYS))
 _TEMPORARY = ".incoming-"
 
 
@@ -130,7 +134,8 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
                 hashed = HashedFile(file)
                 np.save(hashed, getattr(model, label), allow_pickle=False)
             sums[label] = hashed.digest.hexdigest()
-        about = {"layout": LAYOUT, **asdict(model.facts), "sha256": sums}
+        facts = asdict(model.facts)
+        about = {"layout": LAYOUT, **facts, "sha256": {**sums, "facts": _facts_sha256(facts)}}
         with new_file(temporary / "model.json") as file:
             file.write(json.dumps(about).encode())
         sync_folder(temporary)
@@ -142,13 +147,14 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
     return SketchModel(name, model.facts, model.landmarks, model.map, model.offsets, model.scales)
 
 
-def open_model(folder: Path) -> SketchModel | None:
-    """Map a model; None where it is not there: a copy of a dock has none until it is optimized."""
+def open_model(folder: Path, space: Space) -> SketchModel | None:
+    """Map the model of a space; None where it is not there: a copy of a dock has none until it is optimized."""
     try:
         about = json.loads((folder / "model.json").read_bytes())
         if about.pop("layout") != LAYOUT:
             return None
-        about.pop("sha256")
+        if about.pop("sha256")["facts"] != _facts_sha256(about):
+            raise ValueError("model.json is not what was written")
         about["stages"] = tuple(about["stages"])
         facts = SketchFacts(**about)
         arrays: dict[str, Any] = {
@@ -157,23 +163,44 @@ def open_model(folder: Path) -> SketchModel | None:
         model = SketchModel(folder.name, facts, **arrays)
         # Shapes that disagree are found here.
         _ = model.core
+        dim = int(np.prod(space.input_shape))
+        if (facts.gamma, model.landmarks.shape[1]) != (space.gamma, dim):
+            raise ValueError(f"it is one of gamma {facts.gamma:g} and {model.landmarks.shape[1]} coordinates")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise DockError(f"{folder}: the sketches' model can't be opened ({error.strerror or error})") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DockError(
             f"{folder}: the sketches' model is damaged ({error}); `learndock optimize` makes another"
         ) from None
     return model
 
 
-def checksum_faults(folder: Path, about_file: str) -> list[str]:
-    """Names of arrays in a folder whose sha256 is not the one that its JSON file has."""
-    about = json.loads((folder / about_file).read_bytes())
-    found = []
-    for label, expected in about["sha256"].items():
-        with (folder / f"{label}.npy").open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                found.append(label)
-    return found
+def model_faults(folder: Path, space: Space) -> Iterator[str]:
+    """What is wrong with the files of a model, where there are any."""
+    if not folder.exists():
+        return
+    try:
+        yield from checksum_faults(folder, "model.json", _ARRAYS)
+        open_model(folder, space)
+    except (OSError, DockError) as error:
+        yield f"can't be read ({error})"
+
+
+def checksum_faults(folder: Path, about_file: str, labels: Iterable[str]) -> Iterator[str]:
+    """What is wrong with arrays in a folder, by the sha256 of each in its JSON file; OSError where one is missing."""
+    try:
+        sums = json.loads((folder / about_file).read_bytes())["sha256"]
+        expected = {label: sums[label] for label in labels}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield f"{about_file} can't be understood ({error})"
+        return
+    for label, wanted in expected.items():
+        found = sha256_of(folder / f"{label}.npy")
+        if found != wanted:
+            yield f"{label}.npy has the sha256 {found}, expected {wanted}"
+
+
+def _facts_sha256(facts: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

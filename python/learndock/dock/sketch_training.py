@@ -152,15 +152,15 @@ def _trials(
 
 def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, width: int, seed: int) -> FloatArray:
     """A [width, D] with A K A^T <= I, its rows along the principal directions of the whitened values."""
-    from scipy.linalg import cholesky, eigh, eigvalsh, solve_triangular
+    from scipy.linalg import cholesky, solve_triangular
 
     count = len(landmarks)
     kernel = _kernel_matrix(landmarks, gamma)
     factor = cholesky(kernel + _JITTER * np.eye(count), check_finite=False)
     whitened = solve_triangular(factor, values.T, trans="T", check_finite=False)
     if count <= _LANDMARKS[1]:
-        _, directions = eigh(whitened @ whitened.T, subset_by_index=[count - width, count - 1], check_finite=False)
-        directions = directions[:, ::-1]
+        # All of them: LAPACK's way to only some ends with an internal error where values are all 0, or nearly.
+        directions = np.linalg.eigh(whitened @ whitened.T)[1][:, : -width - 1 : -1]
     else:
         from sklearn.utils.extmath import randomized_svd
 
@@ -168,7 +168,7 @@ def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, widt
         directions = rows.T
     map = solve_triangular(factor, directions, check_finite=False).T
     # Whatever was rounded above: this makes it a map that bounds.
-    largest = float(eigvalsh(map @ kernel @ map.T, subset_by_index=[width - 1, width - 1])[0])
+    largest = float(np.linalg.eigvalsh(map @ kernel @ map.T)[-1])
     return np.ascontiguousarray(map * ((1 - 1e-8) / np.sqrt(max(1.0, largest))))
 
 
@@ -223,10 +223,9 @@ def _model(trial: _Trial, sample: _Sample, gamma: float, total: int) -> SketchMo
     # No step is so short that float32 could not hold it.
     steps = np.maximum((high - low) * _MARGIN / _STEPS, 1e-9).astype(np.float32)
     own = np.add.reduceat(np.asarray(sample.packed.weights, dtype=np.float64) ** 2, sample.packed.offsets[:-1])
-    noise = float(np.mean(own / np.maximum(sample.self_inner, np.finfo(float).tiny)))
-    facts = SketchFacts(
-        gamma, trial.stages, _correlation(trial, sample), min(1.0, noise), total, float(trial.evaluated)
-    )
+    # More than 1 where weights of both signs cancel each other out, and without end where nothing is left of ||P||.
+    noise = float(np.mean(own / np.maximum(np.maximum(sample.self_inner, own), np.finfo(float).tiny)))
+    facts = SketchFacts(gamma, trial.stages, _correlation(trial, sample), noise, total, float(trial.evaluated))
     return SketchModel("", facts, trial.landmarks.astype(np.float32), trial.map, (low + high) / 2, steps)
 
 

@@ -16,9 +16,11 @@ import numpy as np
 
 from learndock._durable import new_file, sync_folder
 from learndock.dock.segments import HashedFile, mapped_array
+from learndock.dock.sketch_model import checksum_faults
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     import numpy.typing as npt
@@ -26,14 +28,22 @@ if TYPE_CHECKING:
     from learndock.dock.segments import Segment
     from learndock.dock.sketch_model import SketchModel
 
-__all__ = ["Sketches", "make_sketches", "open_sketches", "remove_other_sketches", "write_sketches"]
+__all__ = [
+    "Sketches",
+    "make_sketches",
+    "open_sketches",
+    "other_sketches",
+    "remove_other_sketches",
+    "sketch_faults",
+    "sketches_folder",
+    "write_sketches",
+]
 
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "codes": (np.int8, 1),
     "residuals": (np.float32, 2),
     "errors": (np.float32, 1),
 }
-SKETCH_FILES = ("sketch.json", *(f"{label}.npy" for label in _ARRAYS))
 _PREFIX, _TEMPORARY = "sketch-", ".incoming-"
 _LANES = 16
 
@@ -101,14 +111,32 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
     padded, stages = -(-count // _LANES) * _LANES, model.facts.stages
     shapes = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
     if shapes != ((padded * stages[-1],), (len(stages), padded), (padded,)):
-        raise DockError(f"{folder}: the sketches are damaged (their shapes are {shapes})")
+        raise DockError(
+            f"{folder}: the sketches are damaged (their shapes are {shapes}); `learndock optimize` makes others"
+        )
     return sketches
 
 
-def remove_other_sketches(segment_folder: Path, model_name: str | None) -> None:
-    """Delete sketches of other models than this one, and what a killed writer left."""
+def sketch_faults(segment_folder: Path, model: SketchModel, count: int) -> Iterator[str]:
+    """What is wrong with the files of a segment's sketches, where there are any."""
+    folder = sketches_folder(segment_folder, model.name)
+    if not folder.exists():
+        return
+    try:
+        yield from checksum_faults(folder, "sketch.json", _ARRAYS)
+        open_sketches(segment_folder, model, count)
+    except (OSError, DockError) as error:
+        yield f"can't be read ({error})"
+
+
+def other_sketches(segment_folder: Path, model_name: str | None) -> list[Path]:
+    """Sketches of other models than this one, and what a killed writer left."""
     kept = None if model_name is None else sketches_folder(segment_folder, model_name)
-    for pattern in (f"{_PREFIX}*", f"{_TEMPORARY}*"):
-        for folder in segment_folder.glob(pattern):
-            if folder != kept:
-                shutil.rmtree(folder, ignore_errors=True)
+    found = [folder for pattern in (f"{_PREFIX}*", f"{_TEMPORARY}*") for folder in segment_folder.glob(pattern)]
+    return [folder for folder in found if folder != kept]
+
+
+def remove_other_sketches(segment_folder: Path, model_name: str | None) -> None:
+    """Delete `other_sketches`. Readers that have mapped them keep their maps."""
+    for folder in other_sketches(segment_folder, model_name):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -8,17 +8,36 @@ from typing import TYPE_CHECKING
 from learndock.config import resolve_threads
 from learndock.dock import rows
 from learndock.dock.progress import unheard
-from learndock.dock.sketch_model import SketchModel, write_model
-from learndock.dock.sketches import make_sketches, remove_other_sketches, write_sketches
+from learndock.dock.sketch_model import SketchModel, model_faults, open_model, write_model
+from learndock.dock.sketches import (
+    make_sketches,
+    other_sketches,
+    remove_other_sketches,
+    sketch_faults,
+    sketches_folder,
+    write_sketches,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
     from learndock.dock.catalog import Catalog
     from learndock.dock.layout import Layout
     from learndock.dock.progress import Progress
     from learndock.dock.space import Space
     from learndock.dock.store import SpaceView, SpecStore
 
-__all__ = ["SKETCHED_AT_ONCE", "remove_unnamed_sketches", "sketch_space"]
+__all__ = [
+    "SKETCHED_AT_ONCE",
+    "damaged_sketches",
+    "remove_damaged_sketches",
+    "remove_unnamed_sketches",
+    "sketch_space",
+    "unnamed_sketches",
+]
 
 # A batch of so many specifications is sketched before its call returns; others are when the dock is optimized.
 SKETCHED_AT_ONCE = 10_000
@@ -63,10 +82,12 @@ def sketch_space(
         return
     total, done = sum(len(view.named[name]) for name in missing), 0
     on_progress("sketch", done, total)
+    replaced = view.model.name if view.model is not None and view.model.name != model.name else None
     for name in missing:
-        # What a killed writer left of this very model would be in the way.
+        # Searches go on with the sketches of a model that is replaced. What a writer that was stopped left of this one
+        # would be in the way.
         folder = layout.segment(name)
-        remove_other_sketches(folder, None if view.model is None else view.model.name)
+        remove_other_sketches(folder, replaced)
         write_sketches(folder, model, make_sketches(model, view.named[name], threads=resolve_threads(None)))
         done += len(view.named[name])
         on_progress("sketch", done, total)
@@ -75,6 +96,8 @@ def sketch_space(
         rows.raise_generation(connection)
     for name in view.named:
         remove_other_sketches(layout.segment(name), model.name)
+    if replaced is not None:
+        shutil.rmtree(layout.sketches / replaced, ignore_errors=True)
 
 
 def _due_model(layout: Layout, view: SpaceView, space: Space) -> SketchModel | None:
@@ -89,10 +112,49 @@ def _due_model(layout: Layout, view: SpaceView, space: Space) -> SketchModel | N
     return write_model(layout.sketches, train_model(view, space.gamma, most_coordinates=_MOST_COORDINATES))
 
 
-def remove_unnamed_sketches(layout: Layout, catalog: Catalog) -> None:
-    """Delete models that the catalog does not name: another has taken their place, or a writer was killed."""
-    with catalog.reading() as connection:
-        named = set(rows.sketch_model_names(connection).values())
+def unnamed_sketches(layout: Layout, connection: sa.Connection) -> Iterator[Path]:
+    """Models, and sketches in segments, that the catalog does not name.
+
+    Where no writer is at work, they are what one left that was stopped, or what another model has taken the place of.
+    """
+    models = rows.sketch_model_names(connection)
     for folder in layout.sketches.glob("*") if layout.sketches.exists() else ():
-        if folder.name not in named:
-            shutil.rmtree(folder, ignore_errors=True)
+        if folder.name not in models.values():
+            yield folder
+    for name, row in rows.all_segments(connection).items():
+        yield from other_sketches(layout.segment(name), models.get(row.space_id))
+
+
+def remove_unnamed_sketches(layout: Layout, catalog: Catalog) -> None:
+    """Delete `unnamed_sketches`."""
+    with catalog.reading() as connection:
+        unnamed = list(unnamed_sketches(layout, connection))
+    for folder in unnamed:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def damaged_sketches(layout: Layout, connection: sa.Connection) -> Iterator[tuple[Path, str]]:
+    """Folders of models and sketches whose files are not what was written, each with what is wrong."""
+    models, spaces = rows.sketch_model_names(connection), rows.spaces_by_id(connection)
+    whole = {}
+    for space_id, name in models.items():
+        folder, faults = layout.sketches / name, []
+        if space_id in spaces:
+            faults = list(model_faults(folder, spaces[space_id]))
+            whole[space_id] = None if faults else open_model(folder, spaces[space_id])
+        yield from ((folder, fault) for fault in faults)
+    for name, row in rows.all_segments(connection).items():
+        model = whole.get(row.space_id)
+        if model is not None:
+            folder = layout.segment(name)
+            for fault in sketch_faults(folder, model, row.specs):
+                yield sketches_folder(folder, model.name), fault
+
+
+def remove_damaged_sketches(layout: Layout, catalog: Catalog) -> bool:
+    """Delete `damaged_sketches`, so that `sketch_space` makes others. Returns whether there were any."""
+    with catalog.reading() as connection:
+        damaged = {folder for folder, _ in damaged_sketches(layout, connection)}
+    for folder in damaged:
+        shutil.rmtree(folder, ignore_errors=True)
+    return bool(damaged)

@@ -198,7 +198,7 @@ class SpecStore:
         for name in rows.segment_names(connection, space_id):
             segment = known.get(name)
             named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
-        model, sketches = self._sketches(connection, space_id, named)
+        model, sketches = self._sketches(connection, space_id, space, named)
         named = {name: named[name] for name in (*sketches, *(name for name in named if name not in sketches))}
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
@@ -206,11 +206,11 @@ class SpecStore:
         return SpaceView(generation, named, waiting, dead, rows.unusable_ids(connection, space_id), model, sketches)
 
     def _sketches(
-        self, connection: sa.Connection, space_id: int, named: Mapping[str, Segment]
+        self, connection: sa.Connection, space_id: int, space: Space, named: Mapping[str, Segment]
     ) -> tuple[SketchModel | None, dict[str, Sketches]]:
         """The model of a space's sketches, and those of its segments that have some."""
         name = rows.sketch_model_names(connection).get(space_id)
-        model = None if name is None else open_model(self._layout.sketches / name)
+        model = None if name is None else open_model(self._layout.sketches / name, space)
         if model is None:
             return None, {}
         found = {

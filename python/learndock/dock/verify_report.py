@@ -22,7 +22,7 @@ class Problem:
 
     Attributes
     ----------
-    part : {"catalog", "zip", "segment", "specification"}
+    part : {"catalog", "zip", "segment", "sketch", "specification"}
     subject : str
         Which: an id, a file, a table.
     message : str

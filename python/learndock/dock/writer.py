@@ -17,7 +17,12 @@ from learndock.dock.batches import chunks, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
 from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment, write_segment
-from learndock.dock.sketching import SKETCHED_AT_ONCE, remove_unnamed_sketches, sketch_space
+from learndock.dock.sketching import (
+    SKETCHED_AT_ONCE,
+    remove_damaged_sketches,
+    remove_unnamed_sketches,
+    sketch_space,
+)
 from learndock.dock.space import Space
 from learndock.dock.store import SpaceView, SpecStore, pending_of
 from learndock.dock.tables import USABLE, learnwares, pending, segments
@@ -299,7 +304,7 @@ class Writer:
                     self._layout.zip(number, row.zip_sha256).unlink(missing_ok=True)
 
     def optimize(self, *, on_progress: Progress) -> None:
-        """Fold, compact, and clear what a killed writer left."""
+        """Fold, compact, sketch, and clear what a killed writer left and what is damaged and can be made again."""
         with self._changing():
             with self._catalog.reading() as connection:
                 known = rows.spaces_by_id(connection)
@@ -310,6 +315,8 @@ class Writer:
             for path in stray:
                 path.unlink(missing_ok=True)
             remove_abandoned(self._layout.zips)
+            if remove_damaged_sketches(self._layout, self._catalog):
+                self._store.clear()  # of views that hold them
             for done, (space_id, space) in enumerate(known.items()):
                 on_progress("optimize", done, len(known))
                 self._fold(space_id)
@@ -335,7 +342,7 @@ class Writer:
         """Sketch after a change that is done and durable: whatever goes wrong here, the change stands."""
         try:
             sketch_space(self._layout, self._catalog, self._store, space_id, space, on_progress=on_progress)
-        except (LearndockError, OSError) as error:
+        except Exception as error:  # of training, too, on numbers that nobody thought of, or in too little memory
             _log.warning("%s: specifications were added, but not sketched yet: %s", self._layout.root, error)
 
     def _fold(self, space_id: int) -> None:
