@@ -156,6 +156,15 @@ def status_counts(connection: sa.Connection) -> dict[Space, dict[int, int]]:
 # Learnwares
 
 
+def insert_ingested(connection: sa.Connection, ids: range, space: int, *, status: int, now: str) -> None:
+    """Rows of specifications alone; the database counts, which takes a third of the time of passing each row."""
+    number = sa.select(sa.literal(ids.start).label("id")).cte("numbers", recursive=True)
+    number = number.union_all(sa.select(number.c.id + 1).where(number.c.id < ids.stop - 1))
+    columns = ["id", "space_id", "status", "submitted_at"]
+    each = sa.select(number.c.id, sa.literal(space), sa.literal(status), sa.literal(now))
+    connection.execute(learnwares.insert().from_select(columns, each))
+
+
 def insert_semantic(connection: sa.Connection, learnware_id: int, semantic: SemanticSpecification) -> None:
     """The semantic part of one learnware, and what finds it: its class and tag keys and its texts."""
     connection.execute(
