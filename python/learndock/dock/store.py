@@ -16,7 +16,6 @@ from learndock.dock.rows import PendingSpec
 from learndock.dock.segments import Segment, open_segment
 from learndock.dock.sketch_model import SketchModel, open_model
 from learndock.dock.sketches import Sketches, open_sketches
-from learndock.dock.tables import USABLE
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
@@ -156,7 +155,7 @@ class SpecStore:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._views: dict[Space, SpaceView] = {}
-        self._counts: tuple[int, dict[Space, dict[int, int]]] = (-1, {})
+        self._counts: tuple[int, dict[Space, tuple[int, int]]] = (-1, {})
 
     def view(self, space: Space) -> SpaceView:
         """The space as it is now."""
@@ -181,11 +180,11 @@ class SpecStore:
         with self._catalog.reading() as connection:
             generation = rows.generation(connection)
             if self._counts[0] != generation:
-                self._counts = (generation, rows.status_counts(connection))
+                self._counts = (generation, rows.space_counts(connection))
             counts = self._counts[1]
         if any_status:
-            return {space: sum(by_status.values()) for space, by_status in counts.items()}
-        return {space: by_status[USABLE] for space, by_status in counts.items() if USABLE in by_status}
+            return {space: all_of_it for space, (all_of_it, _) in counts.items()}
+        return {space: usable for space, (_, usable) in counts.items() if usable}
 
     def _load(
         self, connection: sa.Connection, space: Space, generation: int, known: Mapping[str, Segment]
