@@ -42,7 +42,7 @@ def table(request, monkeypatch):
         monkeypatch.setattr(text_search, "_FEW", 0)
         # All trigrams count.
         monkeypatch.setattr(text_search, "_LEAST_LISTS", 32)
-        monkeypatch.setattr(text_search, "_SCANNED_SHARE", 0 if request.param == "read" else 1)
+        monkeypatch.setattr(text_search, "_READ", 0.0 if request.param == "read" else 1e6)
     if request.param == "plain":
         monkeypatch.setattr(text_search, "_INDEXED", "CREATE VIRTUAL TABLE texts USING fts5(name, tokenize = 'absent')")
     return request.param

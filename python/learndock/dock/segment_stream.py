@@ -205,7 +205,11 @@ class _ArrayFile:
         header = io.BytesIO()
         described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(header, described)
-        self._write(header.getbuffer())
+        try:
+            self._write(header.getbuffer())
+        except BaseException:
+            self.abandon()
+            raise
 
     @property
     def sha256(self) -> str:

@@ -38,8 +38,8 @@ _MOST_TRIGRAMS = 32
 # Texts that are read outright, and those worth comparing that the index names: 3 us each to read, 2 us to compare.
 _FEW = _MOST_COMPARED = 4_000
 _AT_A_TIME = 20_000
-# The index's rows are looked up one by one, 0.85 us each; reading all in their order takes 0.35 us a row.
-_SCANNED_SHARE = 0.2
+# Microseconds for a row that the index names, for one that is asked for, and for each where all are read in order.
+_LOOKED_UP, _ASKED, _READ = 0.85, 2.0, 0.35
 # Rows of trigrams that are read, and counted for each of them, before something similar is looked for: 25 ns a row.
 _MOST_ROWS = 100_000
 _COUNTED = 20_000
@@ -155,7 +155,7 @@ def matching_texts(
         rows = [row for row, kept in zip(rows, _in_question([row[0] for row in rows], among, but), strict=True) if kept]
         held = [row[0] for row in rows if all(text in row[1] or text in row[2] for text in folded)]
         return _exact(np.array(held, dtype=np.int64)) if held else _similar(folded, [rows], among, but)
-    held_ids = read_ids(connection, _holding(connection, folded))
+    held_ids = read_ids(connection, _holding(connection, folded, among))
     held_ids = held_ids[_in_question(held_ids, among, but)]
     if held_ids.size:
         return _exact(held_ids)
@@ -190,17 +190,19 @@ def _texts(connection: sa.Connection, ids: IndexArray | None) -> Iterator[Sequen
         yield connection.execute(query.where(texts.c.rowid.in_(some))).all()
 
 
-def _holding(connection: sa.Connection, folded: Sequence[str]) -> sa.Select[Any]:
-    """A query of the learnwares that hold all texts."""
-    largest = int(connection.execute(sa.select(sa.func.max(semantics.c.learnware_id))).scalar() or 0)
-    most = int(largest * _SCANNED_SHARE)
-    match = _match(connection, folded)
-    if match is not None and _count(connection, match, most + 1) > most:
-        match = None  # to look each row up in the index's order takes longer than to read all in their own
+def _holding(connection: sa.Connection, folded: Sequence[str], among: IndexArray | None) -> sa.Select[Any]:
+    """A query of the learnwares that hold all texts, found in the fastest way; some may not be among those asked."""
     held = [
         sa.or_(*(sa.func.instr(column, text) > 0 for column in (texts.c.name, texts.c.description))) for text in folded
     ]
-    return sa.select(texts.c.rowid).where(*held, *(() if match is None else (match,)))
+    query = sa.select(texts.c.rowid).where(*held)
+    largest = int(connection.execute(sa.select(sa.func.max(semantics.c.learnware_id))).scalar() or 0)
+    microseconds, fastest = _READ * largest, query
+    if among is not None and _ASKED * len(among) < microseconds:
+        microseconds, fastest = _ASKED * len(among), query.where(texts.c.rowid.in_(listed_ids(among)))
+    match = _match(connection, folded)
+    most = int(microseconds / _LOOKED_UP)
+    return fastest if match is None or _count(connection, match, most + 1) > most else query.where(match)
 
 
 def _count(connection: sa.Connection, match: sa.ColumnElement[bool], most: int) -> int:
