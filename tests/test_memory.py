@@ -72,7 +72,7 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
 """
 _INGEST = """
 import tempfile
-points, weights = np.zeros((20_000, 100, 8), dtype=np.float32), np.ones((20_000, 100), dtype=np.float32)
+points, weights = np.zeros((9_000, 200, 8), dtype=np.float32), np.ones((9_000, 200), dtype=np.float32)
 with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
     ingest = lambda z, w: dock.ingest(points=z, weights=w, gamma=1.0)
     measured(ingest, (points[:50], weights[:50]), (points, weights))
@@ -91,7 +91,7 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
         (_QP, "simplex_qp", {"n": 10_000, "n_points": 20}),
         (_MIXTURE, "mixture", {"n": 25, "users": 50_000}),
         (_SEARCH.format(users=10), "search", {"n": 200_000, "n_points": 1, "users": 10}),
-        (_INGEST, "ingest", {"n": 20_000, "dim": 8, "n_points": 100}),
+        (_INGEST, "ingest", {"n": 9_000, "dim": 8, "n_points": 200}),
     ],
     ids=[
         "fit, many rows",
