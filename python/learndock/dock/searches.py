@@ -184,6 +184,7 @@ class DockSearches(OpenedDock):
 
         Classes and tags filter; then the texts asked for are looked for in names and descriptions: as they are, or,
         where no learnware holds them so, by what is similar. See `SemanticQuery`.
+        Where more than 4,000 learnwares pass the filter, those are compared that share most of a text's rarer trigrams.
 
         Parameters
         ----------

@@ -136,10 +136,12 @@ class SpaceView:
 
     def copies(self, learnware_ids: Sequence[int]) -> dict[str, list[int]]:
         """Which of the learnwares lie in which segment; those that wait in the catalog are in none."""
-        wanted = np.array(learnware_ids, dtype=np.int64)
+        wanted = np.unique(np.array(learnware_ids, dtype=np.int64))
         found = {}
         for name, segment in self.named.items():
-            held = np.intersect1d(wanted, segment.ids)
+            # Few in many, both ascending: a search for each of them, not a pass over the segment.
+            at = np.minimum(np.searchsorted(segment.ids, wanted), len(segment) - 1)
+            held = wanted[segment.ids[at] == wanted]
             if name in self.dead:
                 held = np.setdiff1d(held, self.dead[name])
             if held.size:
