@@ -6,12 +6,14 @@ import random
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import learndock as ld
 from filled_docks import add, checks, described, dock, spec  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import semantic_index
+from learndock.dock.tables import tags
 from learndock.errors import InvalidArgument, SemanticError
 
 SCENARIOS = ("Business", "Health", "Nature", "Politics")
@@ -123,6 +125,38 @@ def test_never_fewer_than_k_where_k_match(dock, add):  # noqa: F811
         for k in (1, 3, count, 100):
             found = ids(dock.search(USER, semantic=query, k=k))
             assert found == [id for id in everywhere if id in matching][:k]
+
+
+def test_filters_hold_where_bounds_leave_out_most(tmp_path):
+    rng = np.random.default_rng(0)
+    points = (4 * rng.normal(size=(10_000, 1, 2)) + 0.3 * rng.normal(size=(10_000, 4, 2))).astype(np.float32)
+    with ld.Dock(tmp_path / "dock") as made:
+        names = made.ingest(points=points, weights=np.full((10_000, 4), 0.25), gamma=0.5)
+        held = np.array(["Politics", "Health", "Business"])[np.searchsorted([0.001, 0.02], rng.random(10_000))]
+        with made._catalog.writing() as connection:
+            rows = [
+                {"key": "Scenario", "value": value, "learnware_id": int(id)}
+                for id, value in zip(names, held, strict=True)
+            ]
+            connection.execute(tags.insert(), rows)
+    users = [ld.RKMETableSpecification(points[i] + 0.05, np.full(4, 0.25), gamma=0.5) for i in range(6)]
+    asked = [None, *(ld.SemanticQuery(scenario=value) for value in ("Politics", "Health", "Business")), None, None]
+    with ld.Dock(tmp_path / "dock") as opened:
+        deleted = ids(opened.search(users[3], semantic=asked[3], k=3))
+        opened.delete(deleted)
+        left = {value: int((held == value).sum()) - 3 * (value == "Business") for value in set(held)}
+        for k in (1, 10, 300):
+            certified = opened.search_many(users, semantic=asked, k=k, mixture=0)
+            exact = opened.search_many(users, semantic=asked, k=k, mixture=0, method="exact")
+            for query, one, other in zip(asked, certified, exact, strict=True):
+                assert one.certified
+                assert ids(one) == ids(other)
+                assert [hit.mmd2 for hit in one.singles] == [hit.mmd2 for hit in other.singles]
+                assert not set(ids(one)) & set(deleted)
+                if query is not None:
+                    (value,) = query.scenario
+                    assert len(one.singles) == min(k, left[value])
+                    assert {held[names.index(id)] for id in ids(one)} == {value}
 
 
 def test_each_user_of_a_batch_may_ask_for_something_else(dock, add, checks):  # noqa: F811
