@@ -19,6 +19,7 @@ DIMS = (8, 32, 128)
 POINTS = 100
 SPECIFICATIONS = (500, 100_000, 1_000_000) if LARGE else (500,)
 DOCKED = (1_000, 100_000, 1_000_000) if LARGE else (1_000,)
+INGESTED = (5_000, 50_000, 200_000) if LARGE else (5_000,)
 ROWS = (5_000, 100_000, 1_000_000) if LARGE else (5_000,)
 CANDIDATES = (10_000, 100_000, 1_000_000) if LARGE else (10_000,)
 
@@ -95,3 +96,36 @@ def mixtures(count: int, size: int) -> tuple[Array, Array, Array]:
     shares = random.dirichlet(np.full(size, 0.1), size=count)
     cross = np.einsum("uij,uj->ui", gram, shares)
     return gram, 0.98 * cross, np.einsum("ui,ui->u", cross, shares)
+
+
+_WORDS = 5_000
+# Shares of the described learnwares that hold each of these scenarios.
+SCENARIOS = {"Politics": 1e-4, "Health": 0.01, "Business": 0.3}
+
+
+@functools.cache
+def vocabulary() -> tuple[str, ...]:
+    """Words of 3 to 9 letters; the n-th is used as often as 1/n of the first."""
+    random = _random(5)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    return tuple("".join(random.choice(letters, int(random.integers(3, 10)))) for _ in range(_WORDS))
+
+
+def descriptions(count: int, *, part: int = 0) -> list[tuple[str, str, dict[str, str]]]:
+    """Name of 3 words, description of 25, and class and tag keys of learnwares."""
+    random = _random(6, count, part)
+    words = np.array(vocabulary())
+    shares = 1 / np.arange(1, len(words) + 1)
+    chosen = words[random.choice(len(words), (count, 28), p=shares / shares.sum())]
+    scenarios = np.array([*SCENARIOS, "Nature"])
+    scenario = scenarios[np.searchsorted(list(np.cumsum(list(SCENARIOS.values()))), random.random(count))]
+    task = np.where(random.random(count) < 0.3, "Classification", "Regression")
+    license = np.where(random.random(count) < 0.5, "MIT", "Apache-2.0")
+    return [
+        (
+            " ".join(chosen[i, :3]),
+            " ".join(chosen[i, 3:]),
+            {"Data": "Table", "Task": str(task[i]), "Scenario": str(scenario[i]), "License": str(license[i])},
+        )
+        for i in range(count)
+    ]

@@ -15,6 +15,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import threadpoolctl
@@ -112,6 +113,21 @@ def exponentials_per_second(instruction_set: str, threads: int, *, seconds: floa
 def bytes_per_second(working_set: int, instruction_set: str, threads: int, *, seconds: float = 0.3) -> float:
     """Reading a working set of so many bytes, shared out among the threads, again and again."""
     return _floor("read", instruction_set, threads, seconds, str(working_set))
+
+
+def written_per_second(folder: Path, size: int) -> float:
+    """Bytes that the disk of a folder takes, written and synced as a dock's segments are: 512 MB to a file at most."""
+    piece = os.urandom(1 << 22)
+    most = 128  # pieces
+    pieces = -(-size // len(piece))
+    begin = time.perf_counter()
+    for first in range(0, pieces, most):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for _ in range(first, min(first + most, pieces)):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    return pieces * len(piece) / (time.perf_counter() - begin)
 
 
 def processor() -> str:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import baselines, exact, generators, report  # noqa: E402
 
-KERNELS = ("inner_products", "simplex_qp", "herding", "reduced_set", "mixture", "floors")
+KERNELS = ("inner_products", "simplex_qp", "herding", "reduced_set", "mixture", "dock", "floors")
 # What asv takes for a benchmark.
 _NAMES = re.compile(r"(time|peakmem|track)_\w+")
 NEWEST = kernels.instruction_sets()["available"][-1]
@@ -103,6 +103,8 @@ for name, of, method in {[(name, name.split(".")[:2], method) for name, _, metho
     assert 0 < float(results["reduced_set.Fit.track_mmd2"]) < 0.01
     assert 0 < float(results["herding.Herding.track_mmd2"]) < 0.1
     assert abs(float(results["herding.Herding.track_mmd2"]) / float(results["herding.Baselines.track_mmd2"]) - 1) < 0.05
+    assert float(results["dock.Ingest.track_rate"]) > 0
+    assert 0 < float(results["dock.FilteredSearch.track_start"]) < 1_000
     if shutil.which("g++"):
         assert float(results["floors.Arithmetic.track_multiply_adds"]) > 0
         assert float(results["floors.Read.track_read"]) > 0

@@ -558,9 +558,9 @@ def test_what_is_no_path_is_an_error():
 
 def test_status_of_usable_learnwares_is_the_checkers():
     from learndock.checker import Status
-    from learndock.dock import store
+    from learndock.dock import tables
 
-    assert Status.USABLE == store.USABLE
+    assert Status.USABLE == tables.USABLE
 
 
 def test_progress_of_an_ingest_is_told_and_stopping_it_changes_nothing(dock, monkeypatch):

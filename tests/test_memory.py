@@ -70,6 +70,13 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
     search = lambda *specs: dock.search_many(specs, k=5, mixture=0, threads=2)
     measured(search, (user,), (user,) * {users})
 """
+_INGEST = """
+import tempfile
+points, weights = np.zeros((9_000, 200, 8), dtype=np.float32), np.ones((9_000, 200), dtype=np.float32)
+with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
+    ingest = lambda z, w: dock.ingest(points=z, weights=w, gamma=1.0)
+    measured(ingest, (points[:50], weights[:50]), (points, weights))
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -84,8 +91,19 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
         (_QP, "simplex_qp", {"n": 10_000, "n_points": 20}),
         (_MIXTURE, "mixture", {"n": 25, "users": 50_000}),
         (_SEARCH.format(users=10), "search", {"n": 200_000, "n_points": 1, "users": 10}),
+        (_INGEST, "ingest", {"n": 9_000, "dim": 8, "n_points": 200}),
     ],
-    ids=["fit, many rows", "fit, few rows", "herd", "mmd2", "mmd2, bounded", "simplex_qp", "mixture", "search"],
+    ids=[
+        "fit, many rows",
+        "fit, few rows",
+        "herd",
+        "mmd2",
+        "mmd2, bounded",
+        "simplex_qp",
+        "mixture",
+        "search",
+        "ingest",
+    ],
 )
 def test_what_a_call_takes_is_what_was_estimated_within_half_as_much_again(code, call, sizes):
     done = subprocess.run([sys.executable, "-c", _MEASURE + code], capture_output=True, text=True, check=False)

@@ -26,13 +26,23 @@ def by_the_references_rule(texts, wanted):
     return sorted(((id, score) for id, score in scores.items() if score >= 75), key=lambda pair: (-pair[1], pair[0]))
 
 
+def share_a_trigram(wanted, held):
+    trigrams = [{text[i : i + 3].lower() for i in range(len(text) - 2)} for text in (wanted, *held)]
+    return bool(trigrams[0] & (trigrams[1] | trigrams[2]))
+
+
 def found(result):
     return [(hit.id, hit.score) for hit in result.hits]
 
 
-@pytest.fixture(params=["indexed", "plain"])
+@pytest.fixture(params=["few", "indexed", "read", "plain"])
 def table(request, monkeypatch):
-    """The table of texts with an index, and as a SQLite without trigrams makes it."""
+    """Few texts, and many: with an index, read in their order, and as a SQLite without trigrams has them."""
+    if request.param != "few":
+        monkeypatch.setattr(text_search, "_FEW", 0)
+        # All trigrams count.
+        monkeypatch.setattr(text_search, "_LEAST_LISTS", 32)
+        monkeypatch.setattr(text_search, "_READ", 0.0 if request.param == "read" else 1e6)
     if request.param == "plain":
         monkeypatch.setattr(text_search, "_INDEXED", "CREATE VIRTUAL TABLE texts USING fts5(name, tokenize = 'absent')")
     return request.param
@@ -51,6 +61,8 @@ def test_any_text_is_found_as_the_reference_finds_it(table, add, dock):  # noqa:
     for wanted in asked:
         result = dock.search_semantic(ld.SemanticQuery(name=wanted), k=100)
         expected = by_the_references_rule(texts, wanted)
+        if table in ("indexed", "read") and len(wanted) >= 3:
+            expected = [(id, score) for id, score in expected if share_a_trigram(wanted, texts[id])]
         assert found(result) == expected, wanted
         assert result.total == len(expected)
         kinds.add(result.kind)
@@ -84,6 +96,21 @@ def test_two_texts_must_both_be_held_by_name_or_description(table, add, dock):  
     assert [hit.id for hit in similar.hits] == [both, swapped]
     expected = fuzz.partial_ratio("readmision", "readmission of patients")
     assert [hit.score for hit in similar.hits] == [expected, expected]
+
+
+def test_of_many_texts_those_that_share_most_trigrams_are_compared(add, dock, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(text_search, "_FEW", 0)
+    monkeypatch.setattr(text_search, "_MOST_COMPARED", 3)
+    rng = random.Random(0)
+    for _ in range(30):
+        add(" ".join(rng.choices(["house", "price", "forest"], k=4)))
+    near = [add("Readmission within 30 days", f"Site {i}") for i in range(2)]
+    result = dock.search_semantic(ld.SemanticQuery(name="readmision within 30 days"))
+    assert ([hit.id for hit in result.hits], result.kind) == (near, "similar")
+    narrower = ld.SemanticQuery(name="readmision within 30 days", description="site 1x")
+    assert {hit.id for hit in dock.search_semantic(narrower).hits} >= {near[1]}
+    with_filter = ld.SemanticQuery(name="readmision within 30 days", scenario="Education")
+    assert [hit.id for hit in dock.search_semantic(with_filter).hits] == near
 
 
 def test_filters_come_before_the_rule(add, dock):  # noqa: F811

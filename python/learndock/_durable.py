@@ -20,14 +20,23 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def create_file(path: Path) -> BinaryIO:
+    """A new file to write; as readable as the umask lets any new file be."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), "wb")
+
+
+def sync_file(file: BinaryIO) -> None:
+    """Make durable what was written."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Write a new file and sync it; as readable as the umask lets any new file be."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
+    """Write a new file and sync it."""
+    with create_file(path) as file:
         yield file
-        file.flush()
-        os.fsync(file.fileno())
+        sync_file(file)
 
 
 @contextmanager

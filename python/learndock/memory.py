@@ -19,8 +19,8 @@ _DOUBLE, _FLOAT = 8, 4
 _KEPT_PAIRS = 20
 # Up to here a fit works on all rows in float64; below here herding starts with float32.
 _FEW_ROWS, _FEW_DIMS = 16_384, 8
-# What a dock writes at a time.
-_SEGMENT = 1 << 29
+# What a dock packs at a time.
+_PIECE = 1 << 22
 
 
 def _readable(size: float) -> str:
@@ -213,9 +213,10 @@ def _fit(sizes: _Sizes, bound: int) -> MemoryEstimate:
 
 
 def _ingest(sizes: _Sizes, bound: int) -> MemoryEstimate:
-    # A segment at a time: a copy, and the packed one.
-    segment = min(sizes.packed, _SEGMENT)
-    return MemoryEstimate(sizes.packed, 2 * segment, 100 * sizes.n, sizes.packed + 2 * _DOUBLE * sizes.n)
+    # A piece at a time: a copy, and the packed one; more packed ones wait to be written. For each specification its
+    # number, and where its points and bytes end.
+    pieces = 4 * min(sizes.packed, _PIECE) + 3 * _DOUBLE * sizes.n
+    return MemoryEstimate(sizes.packed, pieces, 72 * sizes.n, sizes.packed + 2 * _DOUBLE * sizes.n)
 
 
 def _search(sizes: _Sizes, bound: int) -> MemoryEstimate:

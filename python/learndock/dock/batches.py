@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,42 +15,96 @@ from learndock.errors import InvalidArgument
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-__all__ = ["chunks", "packed_segment"]
+    IndexArray = npt.NDArray[np.int64]
+
+__all__ = ["Batch", "packed_segment"]
+
+# Of this many specifications the points fill whole tiles, if all have as many: a tile has 16 points.
+_ALIGNED = 16
 
 
-def chunks(points: Any, weights: Any, *, most_bytes: int) -> Iterator[slice]:
-    """Slices of a batch whose points take at most so many bytes, or one specification where that is larger.
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Specifications as a caller passes them: arrays, or lists of arrays.
 
-    Raises
-    ------
-    InvalidArgument
-        If points or weights are no sequences, or not of one length above 0.
+    Attributes
+    ----------
+    points, weights
+        As in `Dock.ingest`.
+    point_ends : ndarray of int64, shape (N,)
+        How many points there are up to each specification, with its own.
+    byte_ends : ndarray of int64, shape (N,)
+        How many bytes these points take in float32.
     """
-    for name, value in (("points", points), ("weights", weights)):
-        if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__getitem__"):
-            raise InvalidArgument(f"{name}: expected an array or a list of arrays, got {type(value).__name__}")
-    count, other = len(points), len(weights)
-    if not count or count != other:
-        raise InvalidArgument(f"points, weights: expected one length above 0, got {count} and {other}")
-    if hasattr(points, "shape"):
-        each = max(1, 4 * int(np.prod(points.shape[1:])))
-        step = max(1, most_bytes // each)
-        yield from (slice(start, min(start + step, count)) for start in range(0, count, step))
-        return
-    start = size = 0
-    for i in range(count):
+
+    points: Any
+    weights: Any
+    point_ends: IndexArray
+    byte_ends: IndexArray
+
+    @classmethod
+    def of(cls, points: Any, weights: Any) -> Batch:
+        """Take what is a batch by its form; numbers are looked at as they are packed.
+
+        Raises
+        ------
+        InvalidArgument
+            If points or weights are no sequences, or not of one length above 0.
+        """
+        for name, value in (("points", points), ("weights", weights)):
+            if isinstance(value, str | bytes | Mapping | Set) or not hasattr(value, "__getitem__"):
+                raise InvalidArgument(f"{name}: expected an array or a list of arrays, got {type(value).__name__}")
+        count, other = len(points), len(weights)
+        if not count or count != other:
+            raise InvalidArgument(f"points, weights: expected one length above 0, got {count} and {other}")
+        if hasattr(points, "shape"):
+            shape = tuple(points.shape[1:])
+            each = np.arange(1, count + 1)
+            return cls(points, weights, each * (shape[0] if shape else 1), each * 4 * int(np.prod(shape)))
+        shapes = [_shape(value, i) for i, value in enumerate(points)]
+        counts = np.array([shape[0] if shape else 1 for shape in shapes], dtype=np.int64)
+        sizes = np.array([4 * int(np.prod(shape)) for shape in shapes], dtype=np.int64)
+        return cls(points, weights, np.cumsum(counts), np.cumsum(sizes))
+
+    def __len__(self) -> int:
+        return len(self.byte_ends)
+
+    def cut(self, most_bytes: int, within: slice | None = None, *, aligned: bool = False) -> Iterator[slice]:
+        """Slices whose points take at most so many bytes, or one specification where that is larger.
+
+        Where `aligned` and there are enough, the slices are of a multiple of 16 specifications.
+        """
+        start, end = (0, len(self)) if within is None else (within.start, within.stop)
+        while start < end:
+            room = int(self.byte_ends[start - 1]) + most_bytes if start else most_bytes
+            stop = min(end, max(start + 1, int(np.searchsorted(self.byte_ends, room, side="right"))))
+            if aligned and stop < end and stop - start > _ALIGNED:
+                stop -= (stop - start) % _ALIGNED
+            yield slice(start, stop)
+            start = stop
+
+    def point_count(self, within: slice) -> int:
+        """Points of the specifications of a slice."""
+        return int(self.point_ends[within.stop - 1]) - (int(self.point_ends[within.start - 1]) if within.start else 0)
+
+    def packed(self, within: slice, gamma: float, ids: IndexArray) -> Segment:
+        """The specifications of a slice, checked; ids are the slice's."""
         try:
-            bytes_of = 4 * int(np.prod(np.shape(points[i])))
-        except (ValueError, KeyError, TypeError):
-            raise InvalidArgument(f"points[{i}]: expected an array of shape (K, d)") from None
-        if i > start and size + bytes_of > most_bytes:
-            yield slice(start, i)
-            start, size = i, 0
-        size += bytes_of
-    yield slice(start, count)
+            return packed_segment(self.points[within], self.weights[within], gamma, ids)
+        except InvalidArgument as error:
+            if not within.start:
+                raise
+            raise InvalidArgument(f"{error}; counted from specification {within.start} of the batch") from None
 
 
-def packed_segment(points: Any, weights: Any, gamma: float, ids: npt.NDArray[np.int64]) -> Segment:
-    """A segment of the specifications of one slice."""
+def _shape(value: Any, i: int) -> tuple[int, ...]:
+    try:
+        return np.shape(value)
+    except (ValueError, KeyError, TypeError):
+        raise InvalidArgument(f"points[{i}]: expected an array of shape (K, d)") from None
+
+
+def packed_segment(points: Any, weights: Any, gamma: float, ids: IndexArray) -> Segment:
+    """A segment of specifications, in memory."""
     packed = kernels.pack(points, weights)
     return Segment(ids, packed, packed.self_inner(gamma=gamma))

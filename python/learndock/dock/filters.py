@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
 
-from learndock.dock.tables import USABLE, learnwares, tags, texts
+from learndock.dock.id_lists import read_ids
+from learndock.dock.tables import USABLE, learnwares, not_usable, tags, texts
 from learndock.dock.text_search import TextMatches, holds, matching_texts
 from learndock.errors import InvalidArgument
 from learndock.specification.semantic_vocabulary import is_text
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Asked = SemanticQuery | SemanticSpecification | Mapping[str, Any]
 
-__all__ = ["Filter", "StatusName", "allowed_ids", "matches", "selected", "wanted_status"]
+__all__ = ["Filter", "StatusName", "matches", "selected", "unusable", "wanted_status"]
 
 StatusName = Literal["usable", "nonusable", "any"]
 
@@ -103,15 +104,12 @@ def matches(connection: sa.Connection, wanted: Filter) -> TextMatches | None:
     """Learnwares that fulfil all that is asked, by how well they hold the texts; None where no text is asked for."""
     if not wanted.texts:
         return None
-    return matching_texts(connection, wanted.texts, selected(connection, wanted))
+    but = unusable(connection) if wanted.status == USABLE else np.empty(0, np.int64)
+    conditions = selected(connection, replace(wanted, status=None) if wanted.status == USABLE else wanted)
+    among = read_ids(connection, sa.select(learnwares.c.id).where(*conditions)) if conditions else None
+    return matching_texts(connection, wanted.texts, among=among, but=but)
 
 
-def allowed_ids(connection: sa.Connection, wanted: Filter) -> npt.NDArray[np.int64] | None:
-    """Ids that a semantic query lets through, ascending; None where it asks for nothing."""
-    found = matches(connection, wanted)
-    if found is not None:
-        return np.sort(found.ids)
-    if wanted.query is None or not (wanted.query.classes or wanted.query.tags):
-        return None
-    statement = sa.select(learnwares.c.id).where(*selected(connection, wanted)).order_by(learnwares.c.id)
-    return np.fromiter(connection.execute(statement).scalars(), dtype=np.int64)
+def unusable(connection: sa.Connection) -> npt.NDArray[np.int64]:
+    """Learnwares that are not usable, ascending: in most docks few, and an index has them."""
+    return read_ids(connection, sa.select(learnwares.c.id).where(not_usable))

@@ -14,6 +14,7 @@ from learndock.dock import audit, rows
 from learndock.dock.catalog import Catalog
 from learndock.dock.ids import learnware_number
 from learndock.dock.layout import Layout
+from learndock.dock.semantic_index import SemanticIndex
 from learndock.dock.store import SpecStore
 from learndock.dock.submission import Submissions
 from learndock.dock.writer import Writer
@@ -39,6 +40,7 @@ class OpenedDock:
             self._layout.create(readonly=readonly)
         self._catalog = Catalog(self._layout.catalog, readonly=readonly)
         self._store = SpecStore(self._layout, self._catalog)
+        self._semantic_index = SemanticIndex()
         self._writer = Writer(self._layout, self._catalog, self._store, actor=actor)
         self._submissions = Submissions(self._layout, self._catalog, self._writer)
         if fresh:

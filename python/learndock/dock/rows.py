@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from learndock.dock.id_lists import read_ids
 from learndock.dock.space import Space
 from learndock.dock.tables import (
     learnwares,
@@ -118,15 +119,15 @@ def pending_count(connection: sa.Connection, space: int) -> int:
 def dead_copies(connection: sa.Connection, space: int) -> dict[str, npt.NDArray[np.int64]]:
     """Ids, ascending, whose copy in a segment of the space counts no more, by segment."""
     query = (
-        sa.select(tombstones.c.segment, tombstones.c.learnware_id)
-        .join(segments, segments.c.name == tombstones.c.segment)
-        .where(segments.c.space_id == space)
-        .order_by(tombstones.c.segment, tombstones.c.learnware_id)
+        sa.select(segments.c.name)
+        .where(segments.c.space_id == space, sa.exists().where(tombstones.c.segment == segments.c.name))
+        .order_by(segments.c.name)
     )
-    found: dict[str, list[int]] = {}
-    for name, number in connection.execute(query):
-        found.setdefault(name, []).append(number)
-    return {name: np.array(numbers, dtype=np.int64) for name, numbers in found.items()}
+    dead = sa.select(tombstones.c.learnware_id)
+    return {
+        name: read_ids(connection, dead.where(tombstones.c.segment == name))
+        for name in connection.execute(query).scalars()
+    }
 
 
 def bury(connection: sa.Connection, copies: Mapping[str, Sequence[int]]) -> None:
@@ -138,22 +139,44 @@ def bury(connection: sa.Connection, copies: Mapping[str, Sequence[int]]) -> None
 
 def unusable_ids(connection: sa.Connection, space: int) -> npt.NDArray[np.int64]:
     """Learnwares of the space that are not usable, ascending."""
-    query = sa.select(learnwares.c.id).where(learnwares.c.space_id == space, not_usable).order_by(learnwares.c.id)
-    return np.fromiter(connection.execute(query).scalars(), dtype=np.int64)
+    return read_ids(connection, sa.select(learnwares.c.id).where(learnwares.c.space_id == space, not_usable))
 
 
-def status_counts(connection: sa.Connection) -> dict[Space, dict[int, int]]:
-    """How many learnwares of each status each space has."""
-    status, space = learnwares.c.status, learnwares.c.space_id
-    query = sa.select(space, status, sa.func.count()).group_by(space, status)
-    known = spaces_by_id(connection)
-    found: dict[Space, dict[int, int]] = {}
-    for id, value, count in connection.execute(query):
-        found.setdefault(known[id], {})[value] = count
-    return found
+def space_counts(connection: sa.Connection) -> dict[Space, tuple[int, int]]:
+    """How many learnwares each space has: all, and those that are usable.
+
+    From what lies where, since each has one specification: to count the learnwares takes 0.2 s for a million.
+    """
+    number = sa.func.count()
+    in_segments = sa.select(segments.c.space_id, sa.func.sum(segments.c.specs)).group_by(segments.c.space_id)
+    waiting = sa.select(pending.c.space_id, number).group_by(pending.c.space_id)
+    dead = (
+        sa.select(segments.c.space_id, number)
+        .join(tombstones, tombstones.c.segment == segments.c.name)
+        .group_by(segments.c.space_id)
+    )
+    hidden = sa.select(learnwares.c.space_id, number).where(not_usable).group_by(learnwares.c.space_id)
+    each = [
+        {space: int(count) for space, count in connection.execute(query)}
+        for query in (in_segments, waiting, dead, hidden)
+    ]
+    found = {}
+    for id, space in spaces_by_id(connection).items():
+        held, waits, gone, unusable = (counts.get(id, 0) for counts in each)
+        found[space] = (held + waits - gone, held + waits - gone - unusable)
+    return {space: counts for space, counts in found.items() if counts[0]}
 
 
 # Learnwares
+
+
+def insert_ingested(connection: sa.Connection, ids: range, space: int, *, status: int, now: str) -> None:
+    """Rows of specifications alone; the database counts, which takes a third of the time of passing each row."""
+    number = sa.select(sa.literal(ids.start).label("id")).cte("numbers", recursive=True)
+    number = number.union_all(sa.select(number.c.id + 1).where(number.c.id < ids.stop - 1))
+    columns = ["id", "space_id", "status", "submitted_at"]
+    each = sa.select(number.c.id, sa.literal(space), sa.literal(status), sa.literal(now))
+    connection.execute(learnwares.insert().from_select(columns, each))
 
 
 def insert_semantic(connection: sa.Connection, learnware_id: int, semantic: SemanticSpecification) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from learndock._validation import limit, positive_integer, random_generator
-from learndock.dock.filters import Filter, allowed_ids
+from learndock.dock.filters import Filter
 from learndock.dock.fits import with_fits
 from learndock.dock.listing import ranked
 from learndock.dock.mixtures import SearchRule, Wish
@@ -16,7 +16,7 @@ from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
 from learndock.dock.search import Asked, SearchMethod, search_space
 from learndock.dock.space import Space
-from learndock.errors import InvalidArgument
+from learndock.errors import InvalidArgument, SemanticError
 from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock.specification import SemanticQuery, SemanticSpecification
+
+    Semantic = SemanticQuery | SemanticSpecification | Mapping[str, Any]
 
 __all__ = ["DockSearches"]
 
@@ -93,10 +95,12 @@ class DockSearches(OpenedDock):
             in which not even one user has room.
         """
         _require_specification(spec, "spec")
+        from learndock.specification import SemanticQuery
+
         return self.search_many(
             [spec],
             k=k,
-            semantic=semantic,
+            semantic=None if semantic is None else SemanticQuery.of(semantic),
             rule=rule,
             mixture=mixture,
             method=method,
@@ -111,7 +115,7 @@ class DockSearches(OpenedDock):
         specs: Sequence[RKMETableSpecification],
         *,
         k: int = 10,
-        semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
+        semantic: Semantic | Sequence[Semantic | None] | None = None,
         rule: SearchRule = "distance",
         mixture: int | None = None,
         method: SearchMethod = "certified",
@@ -127,7 +131,10 @@ class DockSearches(OpenedDock):
         ----------
         specs : sequence of RKMETableSpecification
             They may belong to different spaces.
-        k, semantic, rule, mixture, method, budget, status, threads, max_memory
+        semantic : SemanticQuery, SemanticSpecification or mapping, or a sequence of them, optional
+            As in `search`, for all; or one for each of the `specs`, None for those that ask for nothing. Users who ask
+            for the same are searched together.
+        k, rule, mixture, method, budget, status, threads, max_memory
             As in `search`; as many users are searched together as have room.
         on_progress : callable, optional
             Called as ``on_progress("search", done, total)``, in specifications.
@@ -136,6 +143,11 @@ class DockSearches(OpenedDock):
         -------
         list of SearchResult
             In the order of `specs`.
+
+        Raises
+        ------
+        InvalidArgument
+            As `search` does; or if there are fewer or more of `semantic` than of `specs`.
         """
         if not isinstance(specs, Sequence):
             raise InvalidArgument(f"specs: expected a sequence of specifications, got {type(specs).__name__}")
@@ -147,14 +159,17 @@ class DockSearches(OpenedDock):
         wish = _wish(k, rule, mixture)
         if status not in get_args(SearchedStatus):
             raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
-        allowed = self._allowed(semantic, status)
+        filters = _filters(semantic, len(specs), status)
         any_status = status == "any"
         counts = self._store.counts(any_status=any_status)
         results: dict[int, SearchResult] = {}
-        for space in dict.fromkeys(Space.of(spec) for spec in specs):
-            places = [i for i, spec in enumerate(specs) if Space.of(spec) == space]
+        together: dict[tuple[Space, Filter], list[int]] = {}
+        for i, spec in enumerate(specs):
+            together.setdefault((Space.of(spec), filters[i]), []).append(i)
+        for (space, wanted), places in together.items():
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
+            allowed = self._allowed(wanted)
             asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told)
             view, users = self._store.view(space), [specs[i] for i in places]
             found = search_space(view, users, asked)
@@ -261,6 +276,7 @@ class DockSearches(OpenedDock):
 
         Classes and tags filter; then the texts asked for are looked for in names and descriptions: as they are, or,
         where no learnware holds them so, by what is similar. See `SemanticQuery`.
+        Where more than 4,000 learnwares pass the filter, those are compared that share most of a text's rarer trigrams.
 
         Parameters
         ----------
@@ -295,13 +311,26 @@ class DockSearches(OpenedDock):
         with self._catalog.reading() as connection:
             return ranked(connection, Filter.of(status=status, semantic=semantic), most)
 
-    def _allowed(
-        self, semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None, status: SearchedStatus
-    ) -> npt.NDArray[np.int64] | None:
-        if semantic is None:
+    def _allowed(self, wanted: Filter) -> npt.NDArray[np.int64] | None:
+        if wanted.query is None:
             return None
         with self._catalog.reading() as connection:
-            return allowed_ids(connection, Filter.of(status=status, semantic=semantic))
+            return self._semantic_index.allowed(connection, wanted)
+
+
+def _filters(semantic: Semantic | Sequence[Semantic | None] | None, count: int, status: SearchedStatus) -> list[Filter]:
+    """What each of the users asks for."""
+    if not isinstance(semantic, Sequence) or isinstance(semantic, str | bytes):
+        return [Filter.of(status=status, semantic=semantic)] * count
+    if len(semantic) != count:
+        raise InvalidArgument(f"semantic: expected one for all or one for each of {count} specs, got {len(semantic)}")
+    filters = []
+    for i, each in enumerate(semantic):
+        try:
+            filters.append(Filter.of(status=status, semantic=each))
+        except SemanticError as error:
+            raise SemanticError(f"semantic[{i}]: {error}") from None
+    return filters
 
 
 def _require_specification(value: object, name: str) -> None:

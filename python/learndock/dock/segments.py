@@ -11,13 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock._durable import new_file, sync_folder
 from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
 
@@ -32,7 +30,8 @@ if TYPE_CHECKING:
 LAYOUT = 1
 ARRAYS = ("tiles", "weights", "offsets", "self_inner", "ids")
 SEGMENT_FILES = ("segment.json", *(f"{label}.npy" for label in ARRAYS))
-_TEMPORARY = ".incoming-"
+# What the name of a segment begins with until it is complete.
+TEMPORARY = ".incoming-"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,45 +68,18 @@ class WrittenSegment:
     Attributes
     ----------
     name : str
-    segment : Segment
+    first_id : int
+        The smallest of its learnwares.
+    specs : int
+        How many it holds.
     sha256 : str
         Of its segment.json.
     """
 
     name: str
-    segment: Segment
+    first_id: int
+    specs: int
     sha256: str
-
-
-def write_segment(specs: Path, segment: Segment) -> WrittenSegment:
-    """Write a segment into the folder of segments."""
-    name = uuid.uuid4().hex
-    temporary = specs / f"{_TEMPORARY}{name}"
-    temporary.mkdir()
-    try:
-        arrays = (
-            segment.packed.tiles,
-            segment.packed.weights,
-            segment.packed.offsets,
-            segment.self_inner,
-            segment.ids,
-        )
-        sums = {}
-        for label, array in zip(ARRAYS, arrays, strict=True):
-            with new_file(temporary / f"{label}.npy") as file:
-                hashed = HashedFile(file)
-                np.save(hashed, array, allow_pickle=False)
-            sums[label] = hashed.digest.hexdigest()
-        about = json.dumps({"layout": LAYOUT, "specs": len(segment), "sha256": sums}).encode()
-        with new_file(temporary / "segment.json") as file:
-            file.write(about)
-        sync_folder(temporary)
-        temporary.rename(specs / name)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(specs)
-    return WrittenSegment(name, segment, hashlib.sha256(about).hexdigest())
 
 
 class HashedFile:

@@ -16,7 +16,6 @@ from learndock.dock.rows import PendingSpec
 from learndock.dock.segments import Segment, open_segment
 from learndock.dock.sketch_model import SketchModel, open_model
 from learndock.dock.sketches import Sketches, open_sketches
-from learndock.dock.tables import USABLE
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
@@ -137,10 +136,12 @@ class SpaceView:
 
     def copies(self, learnware_ids: Sequence[int]) -> dict[str, list[int]]:
         """Which of the learnwares lie in which segment; those that wait in the catalog are in none."""
-        wanted = np.array(learnware_ids, dtype=np.int64)
+        wanted = np.unique(np.array(learnware_ids, dtype=np.int64))
         found = {}
         for name, segment in self.named.items():
-            held = np.intersect1d(wanted, segment.ids)
+            # Few in many, both ascending: a search for each of them, not a pass over the segment.
+            at = np.minimum(np.searchsorted(segment.ids, wanted), len(segment) - 1)
+            held = wanted[segment.ids[at] == wanted]
             if name in self.dead:
                 held = np.setdiff1d(held, self.dead[name])
             if held.size:
@@ -156,7 +157,7 @@ class SpecStore:
         self._catalog = catalog
         self._lock = threading.Lock()
         self._views: dict[Space, SpaceView] = {}
-        self._counts: tuple[int, dict[Space, dict[int, int]]] = (-1, {})
+        self._counts: tuple[int, dict[Space, tuple[int, int]]] = (-1, {})
 
     def view(self, space: Space) -> SpaceView:
         """The space as it is now."""
@@ -181,11 +182,11 @@ class SpecStore:
         with self._catalog.reading() as connection:
             generation = rows.generation(connection)
             if self._counts[0] != generation:
-                self._counts = (generation, rows.status_counts(connection))
+                self._counts = (generation, rows.space_counts(connection))
             counts = self._counts[1]
         if any_status:
-            return {space: sum(by_status.values()) for space, by_status in counts.items()}
-        return {space: by_status[USABLE] for space, by_status in counts.items() if USABLE in by_status}
+            return {space: all_of_it for space, (all_of_it, _) in counts.items()}
+        return {space: usable for space, (_, usable) in counts.items() if usable}
 
     def _load(
         self, connection: sa.Connection, space: Space, generation: int, known: Mapping[str, Segment]

@@ -2,21 +2,23 @@
 
 Both sides are in lower case. On SQLite an FTS5 index of trigrams names the few rows that may hold a text, and `instr`
 says which of them do: 2 ms for a million names and descriptions of 25 words, where reading all of them takes 300 ms.
-Texts of less than three characters, and a SQLite without that index, are served by reading all.
+What is similar to a text shares trigrams with it, so the index names what is worth comparing, too. Texts of less than
+three characters, and a SQLite without that index, are served by reading all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import sqlalchemy as sa
 
 from learndock import _core
 from learndock.config import resolve_threads
-from learndock.dock.tables import learnwares, texts
+from learndock.dock.id_lists import listed_ids, read_ids
+from learndock.dock.tables import semantics, texts
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -33,7 +35,16 @@ _ALL = 100.0
 _TRIGRAM = 3
 # Any of a text's trigrams narrow the rows down, and `instr` decides: a few dozen are enough for the longest text.
 _MOST_TRIGRAMS = 32
-_SIMILAR_AT_A_TIME = 20_000
+# Texts that are read outright, and those worth comparing that the index names: 3 us each to read, 2 us to compare.
+_FEW = _MOST_COMPARED = 4_000
+_AT_A_TIME = 20_000
+# Microseconds for a row that the index names, for one that is asked for, and for each where all are read in order.
+_LOOKED_UP, _ASKED, _READ = 0.85, 2.0, 0.35
+# Rows of trigrams that are read, and counted for each of them, before something similar is looked for: 25 ns a row.
+_MOST_ROWS = 100_000
+_COUNTED = 20_000
+# Trigrams that are read however many rows they have: one that all texts hold tells nothing.
+_LEAST_LISTS = 3
 
 _INDEXED = (
     "CREATE VIRTUAL TABLE texts USING fts5(name, description, tokenize = 'trigram case_sensitive 1', detail = 'none')"
@@ -90,43 +101,162 @@ def holds(
     """A condition on `texts`: one of the columns holds the text, whatever its case."""
     wanted = text.lower()
     condition = sa.or_(*(sa.func.instr(column, wanted) > 0 for column in columns))
-    if len(wanted) < _TRIGRAM or "fts5" not in (_definition(connection) or ""):
-        return condition
-    starts = np.unique(np.linspace(0, len(wanted) - _TRIGRAM, _MOST_TRIGRAMS, dtype=int)).tolist()
-    trigrams = {wanted[start : start + _TRIGRAM].replace('"', '""') for start in starts}
-    match = " AND ".join(f'"{trigram}"' for trigram in sorted(trigrams))
-    return sa.and_(sa.literal_column("texts").op("MATCH")(match), condition)
+    match = _match(connection, [wanted])
+    return condition if match is None else sa.and_(match, condition)
+
+
+def _match(connection: sa.Connection, folded: Sequence[str]) -> sa.ColumnElement[bool] | None:
+    """A condition that the index decides: all trigrams of the texts are held; None where it can't tell anything."""
+    trigrams = {trigram for text in folded for trigram in _trigrams(text)}
+    return _match_of(sorted(trigrams)) if trigrams and _has_index(connection) else None
+
+
+def _match_of(trigrams: Sequence[str]) -> sa.ColumnElement[bool]:
+    quoted = (trigram.replace('"', '""') for trigram in trigrams)
+    return sa.literal_column("texts").op("MATCH")(" AND ".join(f'"{trigram}"' for trigram in quoted))
+
+
+def _trigrams(text: str) -> set[str]:
+    """Trigrams of a text in lower case, evenly taken where there are many."""
+    if len(text) < _TRIGRAM:
+        return set()
+    starts = np.unique(np.linspace(0, len(text) - _TRIGRAM, _MOST_TRIGRAMS, dtype=int)).tolist()
+    return {text[start : start + _TRIGRAM] for start in starts}
+
+
+def _has_index(connection: sa.Connection) -> bool:
+    return "fts5" in (_definition(connection) or "")
 
 
 def matching_texts(
-    connection: sa.Connection, wanted: Sequence[str], conditions: Sequence[sa.ColumnElement[bool]]
+    connection: sa.Connection, wanted: Sequence[str], *, among: IndexArray | None = None, but: IndexArray
 ) -> TextMatches:
     """Learnwares that hold all texts; where there are none, those that hold something similar to each.
 
     The reference's rule: similar is a `rapidfuzz.fuzz.partial_ratio` of 75 or more with the name or the description.
+    Where more than 4,000 learnwares are in question, it is asked of the 4,000 that share most of the texts' rarer
+    trigrams, if there is an index.
 
     Parameters
     ----------
     connection : Connection
     wanted : sequence of str
         One or more.
-    conditions : sequence of ColumnElement
-        On `learnwares`: what those in question fulfil.
+    among : ndarray of int64, optional
+        Learnwares in question, ascending; by default all.
+    but : ndarray of int64
+        Learnwares that are not in question, ascending.
     """
-    # Asked of each row that holds the text, so that the index of texts leads and not the larger side.
-    among: sa.ColumnElement[bool] = sa.true()
-    if conditions:
-        among = sa.exists().where(learnwares.c.id == texts.c.rowid, *conditions)
-    exact = sa.select(texts.c.rowid).where(*(holds(connection, text) for text in wanted), among)
-    ids = np.sort(np.fromiter(connection.execute(exact).scalars(), dtype=np.int64))
-    if ids.size:
-        return TextMatches(ids, np.full(len(ids), _ALL), "exact")
-    rows = connection.execute(sa.select(texts.c.rowid, texts.c.name, texts.c.description).where(among))
-    found, ratios = [ids], [np.empty(0)]
-    for part in rows.partitions(_SIMILAR_AT_A_TIME):
+    folded = [text.lower() for text in wanted]
+    if among is not None:
+        among = np.setdiff1d(among, but, assume_unique=True)
+    if _few(connection) if among is None else len(among) <= _FEW:
+        rows = [row for part in _texts(connection, among) for row in part]
+        rows = [row for row, kept in zip(rows, _in_question([row[0] for row in rows], among, but), strict=True) if kept]
+        held = [row[0] for row in rows if all(text in row[1] or text in row[2] for text in folded)]
+        return _exact(np.array(held, dtype=np.int64)) if held else _similar(folded, [rows], among, but)
+    held_ids = read_ids(connection, _holding(connection, folded, among))
+    held_ids = held_ids[_in_question(held_ids, among, but)]
+    if held_ids.size:
+        return _exact(held_ids)
+    indexed = [text for text in folded if len(text) >= _TRIGRAM] if _has_index(connection) else []
+    near = _nearest_by_trigrams(connection, indexed, among, but) if indexed else among
+    return _similar(folded, _texts(connection, near), among, but)
+
+
+def _exact(ids: IndexArray) -> TextMatches:
+    return TextMatches(np.sort(ids), np.full(len(ids), _ALL), "exact")
+
+
+def _in_question(ids: npt.ArrayLike, among: IndexArray | None, but: IndexArray) -> npt.NDArray[np.bool_]:
+    kept = np.isin(ids, but, invert=True)
+    return kept if among is None else kept & np.isin(ids, among)
+
+
+def _few(connection: sa.Connection) -> bool:
+    """Whether the whole dock has so few texts that all of them are read."""
+    some = sa.select(semantics.c.learnware_id).limit(_FEW + 1).subquery()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()) <= _FEW
+
+
+def _texts(connection: sa.Connection, ids: IndexArray | None) -> Iterator[Sequence[tuple[int, str, str]]]:
+    """Id, name and description of learnwares, some at a time; None for all."""
+    query = sa.select(texts.c.rowid, texts.c.name, texts.c.description)
+    if ids is None:
+        yield from connection.execute(query).partitions(_AT_A_TIME)
+        return
+    for start in range(0, len(ids), _AT_A_TIME):
+        some = listed_ids(ids[start : start + _AT_A_TIME])
+        yield connection.execute(query.where(texts.c.rowid.in_(some))).all()
+
+
+def _holding(connection: sa.Connection, folded: Sequence[str], among: IndexArray | None) -> sa.Select[Any]:
+    """A query of the learnwares that hold all texts, found in the fastest way; some may not be among those asked."""
+    held = [
+        sa.or_(*(sa.func.instr(column, text) > 0 for column in (texts.c.name, texts.c.description))) for text in folded
+    ]
+    query = sa.select(texts.c.rowid).where(*held)
+    largest = int(connection.execute(sa.select(sa.func.max(semantics.c.learnware_id))).scalar() or 0)
+    microseconds, fastest = _READ * largest, query
+    if among is not None and _ASKED * len(among) < microseconds:
+        microseconds, fastest = _ASKED * len(among), query.where(texts.c.rowid.in_(listed_ids(among)))
+    match = _match(connection, folded)
+    most = int(microseconds / _LOOKED_UP)
+    return fastest if match is None or _count(connection, match, most + 1) > most else query.where(match)
+
+
+def _count(connection: sa.Connection, match: sa.ColumnElement[bool], most: int) -> int:
+    """How many rows the index finds; counted no further than `most`."""
+    some = sa.select(texts.c.rowid).where(match).limit(most).subquery()
+    return int(connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one())
+
+
+def _nearest_by_trigrams(
+    connection: sa.Connection, folded: Sequence[str], among: IndexArray | None, but: IndexArray
+) -> IndexArray:
+    """Those that share most trigrams with each of the texts, at most 4,000, ascending."""
+    nearest, least = np.empty(0, np.int64), np.empty(0)
+    for i, text in enumerate(folded):
+        ids, share = _sharing_trigrams(connection, text)
+        if i == 0:
+            kept = _in_question(ids, among, but)
+            nearest, least = ids[kept], share[kept]
+        else:
+            nearest, here, there = np.intersect1d(nearest, ids, assume_unique=True, return_indices=True)
+            least = np.minimum(least[here], share[there])
+    best = np.argsort(-least, kind="stable")[:_MOST_COMPARED]
+    return np.sort(nearest[best])
+
+
+def _sharing_trigrams(connection: sa.Connection, text: str) -> tuple[IndexArray, FloatArray]:
+    """Ids, ascending, of what holds trigrams of the text, and the share of those looked at that each holds.
+
+    The rarest trigrams are looked at, since they tell most, until so many rows were found that more would take too
+    long.
+    """
+    found = [(_count(connection, _match_of([trigram]), _COUNTED), trigram) for trigram in _trigrams(text)]
+    lists: list[IndexArray] = []
+    for count, trigram in sorted(found):
+        if len(lists) >= _LEAST_LISTS and sum(len(ids) for ids in lists) + count > _MOST_ROWS:
+            break
+        lists.append(read_ids(connection, sa.select(texts.c.rowid).where(_match_of([trigram]))))
+    ids, shared = np.unique(np.concatenate(lists), return_counts=True)
+    return ids, shared / len(lists)
+
+
+def _similar(
+    folded: Sequence[str],
+    parts: Iterable[Sequence[tuple[int, str, str]]],
+    among: IndexArray | None,
+    but: IndexArray,
+) -> TextMatches:
+    found, ratios = [np.empty(0, np.int64)], [np.empty(0)]
+    for part in parts:
+        if not part:
+            continue
         numbers, names, descriptions = zip(*part, strict=True)
-        score = _ratios([text.lower() for text in wanted], names, descriptions)
-        near = score >= _LEAST_RATIO
+        score = _ratios(folded, names, descriptions)
+        near = (score >= _LEAST_RATIO) & _in_question(numbers, among, but)
         found.append(np.array(numbers, dtype=np.int64)[near])
         ratios.append(score[near])
     ids, scores = np.concatenate(found), np.concatenate(ratios)

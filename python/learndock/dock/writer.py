@@ -13,10 +13,11 @@ from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
 from learndock.dock import audit, folding, rows
 from learndock.dock._lock import WriteLock
-from learndock.dock.batches import chunks, packed_segment
+from learndock.dock.batches import Batch, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
-from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment, write_segment
+from learndock.dock.segment_stream import SegmentStream, write_segment
+from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment
 from learndock.dock.sketching import (
     SKETCHED_AT_ONCE,
     remove_damaged_sketches,
@@ -30,6 +31,7 @@ from learndock.errors import DockError, InvalidArgument, LearndockError, Unknown
 from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     import sqlalchemy as sa
 
     from learndock.dock.catalog import Catalog
@@ -42,7 +44,8 @@ __all__ = ["Writer"]
 _log = logging.getLogger("learndock")
 
 _LOCK_SECONDS = 60.0
-_ROWS_A_STATEMENT = 50_000
+# Of points in float32, packed at a time: they stay in the caches, and the next piece is given the same memory.
+_PIECE_BYTES = 4 * 2**20
 
 
 class Writer:
@@ -239,39 +242,37 @@ class Writer:
     def ingest(self, points: Any, weights: Any, gamma: float, *, on_progress: Progress) -> range:
         """Add specifications alone, all or none. Returns their numbers."""
         gamma = positive_gamma(gamma)
-        slices = list(chunks(points, weights, most_bytes=folding.LARGEST_SEGMENT_BYTES))
-        count = slices[-1].stop
+        batch = Batch.of(points, weights)
+        count = len(batch)
+        slices = list(batch.cut(folding.LARGEST_SEGMENT_BYTES))
+        waits = count < folding.SEGMENT_SPECS and len(slices) == 1
         with self._changing():
             with self._catalog.writing() as connection:
                 ids = rows.take_ids(connection, count)
             numbers = np.arange(ids.start, ids.stop, dtype=np.int64)
-            written: list[WrittenSegment] = []
-            small: Segment | None = None
-            dim = None
+            stream = SegmentStream(self._layout.specs)
             try:
-                for chunk in slices:
-                    segment = packed_segment(points[chunk], weights[chunk], gamma, numbers[chunk])
-                    dim = segment.packed.dim if dim is None else dim
-                    if segment.packed.dim != dim:
-                        raise InvalidArgument(
-                            f"points[{chunk.start}]: expected {dim} coordinates as before, got {segment.packed.dim}"
-                        )
-                    if count < folding.SEGMENT_SPECS and len(slices) == 1:
-                        small = segment
+                with stream:
+                    if waits:
+                        small = batch.packed(slices[0], gamma, numbers)
+                        dim = small.packed.dim
+                        on_progress("ingest", count, count)
                     else:
-                        written.append(write_segment(self._layout.specs, segment))
-                    on_progress("ingest", chunk.stop, count)
-                space = Space(RKMETableSpecification.type, (int(dim or 0),), gamma)
-                with self._catalog.writing() as connection:
-                    space_id = rows.space_id(connection, space)
-                    _insert_ingested(connection, ids, space_id)
-                    if small is not None:
-                        rows.insert_pending(connection, pending_of(small), space_id)
-                    _insert_segments(connection, written, space_id)
-                    audit.record(connection, self._actor, "ingest", status=USABLE, learnware_id=ids.start, count=count)
-                    rows.raise_generation(connection)
+                        dim = _stream(stream, batch, slices, gamma, numbers, on_progress)
+                    space = Space(RKMETableSpecification.type, (dim,), gamma)
+                    with self._catalog.writing() as connection:
+                        space_id = rows.space_id(connection, space)
+                        # Rows while the last segments become durable: the transaction ends after both.
+                        rows.insert_ingested(connection, ids, space_id, status=USABLE, now=audit.now())
+                        if waits:
+                            rows.insert_pending(connection, pending_of(small), space_id)
+                        _insert_segments(connection, stream.finish(), space_id)
+                        audit.record(
+                            connection, self._actor, "ingest", status=USABLE, learnware_id=ids.start, count=count
+                        )
+                        rows.raise_generation(connection)
             except BaseException:
-                self._discard(written)
+                self._discard(stream.names)
                 raise
             self._fold_when_due(space_id)
             if count >= SKETCHED_AT_ONCE:
@@ -368,7 +369,7 @@ class Writer:
                 _insert_segments(connection, written, space_id)
                 rows.raise_generation(connection)
         except BaseException:
-            self._discard(written)
+            self._discard([segment.name for segment in written])
             raise
         for name in names:
             remove_segment(self._layout.segment(name))
@@ -377,13 +378,13 @@ class Writer:
         incoming.zip.rename(self._layout.zip(number, incoming.sha256))
         sync_folder(self._layout.zips)
 
-    def _discard(self, written: Sequence[WrittenSegment]) -> None:
+    def _discard(self, names: Sequence[str]) -> None:
         """Delete segments of a failed write, unless the catalog names them: a signal can come after the commit."""
         with self._catalog.reading() as connection:
             named = rows.all_segments(connection)
-        for segment in written:
-            if segment.name not in named:
-                remove_segment(self._layout.segment(segment.name))
+        for name in names:
+            if name not in named:
+                remove_segment(self._layout.segment(name))
 
     def _discard_zip(self, number: int, sha256: str) -> None:
         """Delete a zip, unless the catalog names it."""
@@ -393,12 +394,29 @@ class Writer:
             self._layout.zip(number, sha256).unlink(missing_ok=True)
 
 
-def _insert_ingested(connection: sa.Connection, ids: range, space_id: int) -> None:
-    now = audit.now()
-    for start in range(ids.start, ids.stop, _ROWS_A_STATEMENT):
-        chunk = range(start, min(start + _ROWS_A_STATEMENT, ids.stop))
-        values = [{"id": id, "space_id": space_id, "status": USABLE, "submitted_at": now} for id in chunk]
-        connection.execute(learnwares.insert(), values)
+def _stream(
+    stream: SegmentStream,
+    batch: Batch,
+    slices: Sequence[slice],
+    gamma: float,
+    numbers: npt.NDArray[np.int64],
+    on_progress: Progress,
+) -> int:
+    """Pack a batch piece by piece into a segment for each slice. Returns the number of coordinates of its points."""
+    dim = 0
+    for chunk in slices:
+        stream.begin(specs=chunk.stop - chunk.start, points=batch.point_count(chunk))
+        for piece in batch.cut(_PIECE_BYTES, chunk, aligned=True):
+            packed = batch.packed(piece, gamma, numbers[piece])
+            dim = dim or packed.packed.dim
+            if packed.packed.dim != dim:
+                raise InvalidArgument(
+                    f"points[{piece.start}]: expected {dim} coordinates as before, got {packed.packed.dim}"
+                )
+            stream.append(packed)
+            on_progress("ingest", piece.stop, len(batch))
+        stream.end()
+    return dim
 
 
 def _insert_segments(connection: sa.Connection, written: Sequence[WrittenSegment], space_id: int) -> None:
@@ -406,8 +424,8 @@ def _insert_segments(connection: sa.Connection, written: Sequence[WrittenSegment
         values: Mapping[str, Any] = {
             "name": segment.name,
             "space_id": space_id,
-            "first_id": int(segment.segment.ids[0]),
-            "specs": len(segment.segment),
+            "first_id": segment.first_id,
+            "specs": segment.specs,
             "sha256": segment.sha256,
         }
         connection.execute(segments.insert().values(**values))

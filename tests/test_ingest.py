@@ -1,0 +1,179 @@
+"""Bulk: what `ingest` writes piece by piece is what would be written at once, all of it or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+import learndock as ld
+from learndock import kernels
+from learndock.dock import folding, segment_stream, writer
+from learndock.dock.segments import ARRAYS
+from learndock.dock.space import Space
+from learndock.errors import DockError, InvalidArgument
+from spec_batches import made_specs, user_spec
+
+
+@pytest.fixture
+def dock(tmp_path, monkeypatch):
+    """One that writes segments of a few specifications in pieces of fewer."""
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
+    monkeypatch.setattr(folding, "MOST_SEGMENTS", 1000)
+    monkeypatch.setattr(writer, "_PIECE_BYTES", 4 * 6 * 3 * 20)
+    monkeypatch.setattr(segment_stream, "_SYNCED_BYTES", 1000)
+    with ld.Dock(tmp_path / "dock") as opened:
+        yield opened
+
+
+def folders(dock):
+    return sorted((dock.path / "specs").iterdir())
+
+
+def arrays(folder):
+    return {label: np.load(folder / f"{label}.npy") for label in ARRAYS}
+
+
+@pytest.mark.parametrize("form", ["float32", "float64", "lists", "ragged"])
+@pytest.mark.parametrize("count", [10, 16, 57, 160])
+def test_pieces_make_the_arrays_of_one_packing(dock, form, count):
+    points, weights = made_specs(count, 3, ragged=form == "ragged")
+    if form in ("float32", "float64"):
+        points, weights = np.array(points, dtype=form), np.array(weights, dtype=form)
+    ids = dock.ingest(points=points, weights=weights, gamma=0.1)
+    (folder,) = folders(dock)
+    packed = kernels.pack(points, weights)
+    whole = {
+        "tiles": packed.tiles,
+        "weights": packed.weights,
+        "offsets": packed.offsets,
+        "self_inner": packed.self_inner(gamma=0.1),
+        "ids": np.array([int(id) for id in ids]),
+    }
+    for label, array in arrays(folder).items():
+        assert array.dtype == whole[label].dtype
+        assert np.array_equal(array, whole[label]), label
+    sums = json.loads((folder / "segment.json").read_bytes())["sha256"]
+    assert sums == {label: hashlib.sha256((folder / f"{label}.npy").read_bytes()).hexdigest() for label in ARRAYS}
+    assert dock.verify().ok
+
+
+def test_files_are_those_that_numpy_writes(dock, tmp_path):
+    points, weights = made_specs(50, 3, ragged=True)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+    (folder,) = folders(dock)
+    for label, array in arrays(folder).items():
+        np.save(tmp_path / "saved.npy", array)
+        assert (folder / f"{label}.npy").read_bytes() == (tmp_path / "saved.npy").read_bytes()
+
+
+def test_a_batch_of_several_segments_has_each_specification_once(dock, monkeypatch):
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 45)
+    points, weights = made_specs(200, 3)
+    ids = dock.ingest(points=np.array(points), weights=np.array(weights), gamma=0.1)
+    assert len(folders(dock)) == 5
+    for i in (0, 44, 45, 63, 199):
+        assert np.array_equal(dock.specification(ids[i]).points, np.float32(points[i]).astype(float))
+    entries = list(dock.list())
+    assert [entry.id for entry in entries] == ids
+    assert {(entry.status.name, entry.gamma, entry.input_shape) for entry in entries} == {("USABLE", 0.1, (3,))}
+    assert dock.verify().ok
+
+
+@pytest.mark.parametrize("at", [0, 25, 199])
+def test_an_error_in_a_later_piece_says_where_it_counts_from(dock, at):
+    points, weights = made_specs(200, 3)
+    points[at] = points[at] * np.nan
+    start = at // 16 * 16
+    where = f"; counted from specification {start} of the batch$" if start else r"index \(0, 0\)$"
+    with pytest.raises(InvalidArgument, match=f"^points: expected finite numbers.*{where}"):
+        dock.ingest(points=np.array(points), weights=np.array(weights), gamma=0.1)
+    assert folders(dock) == []
+    assert len(dock) == 0
+
+
+def test_points_of_another_dimension_in_a_later_piece_are_an_error(dock):
+    points, weights = made_specs(60, 3)
+    points[32:] = [z[:, :2] for z in points[32:]]
+    with pytest.raises(InvalidArgument, match=r"^points\[\d+\]: expected 3 coordinates"):
+        dock.ingest(points=points, weights=weights, gamma=0.1)
+    assert folders(dock) == []
+
+
+class Full:
+    """Fails from the n-th call on."""
+
+    def __init__(self, call, after):
+        self._call = call
+        self._left = after
+
+    def __call__(self, *args):
+        self._left -= 1
+        if self._left < 0:
+            raise OSError(28, "No space left on device")
+        return self._call(*args)
+
+
+@pytest.mark.parametrize("after", [0, 1, 5, 12])
+@pytest.mark.parametrize("where", ["write", "sync"])
+def test_a_disk_that_is_full_in_the_middle_leaves_nothing(dock, monkeypatch, where, after):
+    monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4 * 6 * 3 * 45)
+    points, weights = (np.array(made) for made in made_specs(200, 3))
+    before = dock.ingest(points=points[:20], weights=weights[:20], gamma=0.1)
+    there = folders(dock)
+    with monkeypatch.context() as full:
+        if where == "sync":
+            full.setattr(os, "fsync", Full(os.fsync, after))
+        else:
+            write = Full(segment_stream._ArrayFile._write, after)
+            full.setattr(segment_stream._ArrayFile, "_write", lambda self, content: write(self, content))
+        with pytest.raises(DockError, match="No space"):
+            dock.ingest(points=points, weights=weights, gamma=0.1)
+    assert folders(dock) == there
+    assert [entry.id for entry in dock.list()] == before
+    assert len(dock.ingest(points=points, weights=weights, gamma=0.1)) == 200
+
+
+def test_no_thread_and_no_file_outlives_a_batch(dock):
+    points, weights = made_specs(100, 3)
+    dock.ingest(points=points, weights=weights, gamma=0.1)
+    with pytest.raises(InvalidArgument):
+        dock.ingest(points=[*points, [[np.nan] * 3]], weights=[*weights, [1.0]], gamma=0.1)
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("learndock-")] == []
+    opened = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert [path for path in opened if path.endswith(".npy")] == []
+
+
+def test_a_batch_holds_a_piece_at_a_time_and_not_itself(tmp_path):
+    estimate = ld.estimate("ingest", n=1_000_000, dim=32, n_points=100)
+    assert estimate.working < 2**27
+    assert estimate.disk > 10 * 2**30
+
+
+def test_opening_and_searching_read_no_rows_of_learnwares(tmp_path, monkeypatch):
+    monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
+    points, weights = made_specs(40, 3)
+    with ld.Dock(tmp_path / "dock") as dock:
+        ids = dock.ingest(points=points, weights=weights, gamma=0.1)
+        dock.ingest(points=points[:5], weights=weights[:5], gamma=0.1)
+        dock.delete(ids[:2])
+    with ld.Dock(tmp_path / "dock") as dock:
+        asked = []
+        sa.event.listen(dock._catalog._engine, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
+        assert len(dock.search(user_spec(3, 0.1), k=99).singles) == 43
+        assert dock.spaces() == {Space("RKMETableSpecification", (3,), 0.1): 43}
+        with dock._catalog.reading() as connection:
+            plans = [
+                row[3]
+                for statement, parameters in list(asked)
+                if statement.lstrip().startswith("SELECT")
+                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            ]
+    assert plans
+    assert not [plan for plan in plans if plan.startswith("SCAN learnwares") and "learnwares_not_usable" not in plan]
