@@ -109,6 +109,8 @@ def with_fits(
     catalog : Catalog
     store : SpecStore
     """
+    if not view.knows_data:
+        return list(results)
     users = [_sample(spec.num_points, spec.fit_mmd2) for spec in specs]
     asked = {hit.id for result, user in zip(results, users, strict=True) if user is not None for hit in result.singles}
     if not asked:

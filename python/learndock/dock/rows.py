@@ -46,7 +46,8 @@ class PendingSpec:
 
 def generation(connection: sa.Connection) -> int:
     """How many changes the catalog has seen."""
-    return int(connection.execute(sa.select(state.c.generation)).scalar_one())
+    # In plain words: every search asks, and the way through SQLAlchemy's expressions takes as long as the rest of it.
+    return int(connection.exec_driver_sql("SELECT generation FROM state").scalar_one())
 
 
 def raise_generation(connection: sa.Connection) -> None:
@@ -140,6 +141,12 @@ def bury(connection: sa.Connection, copies: Mapping[str, Sequence[int]]) -> None
 def unusable_ids(connection: sa.Connection, space: int) -> npt.NDArray[np.int64]:
     """Learnwares of the space that are not usable, ascending."""
     return read_ids(connection, sa.select(learnwares.c.id).where(learnwares.c.space_id == space, not_usable))
+
+
+def knows_data(connection: sa.Connection, space: int) -> bool:
+    """Whether it is known of any learnware of the space how far its specification is from its data."""
+    query = sa.select(learnwares.c.id).where(learnwares.c.space_id == space, learnwares.c.fit_mmd2.is_not(None))
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def space_counts(connection: sa.Connection) -> dict[Space, tuple[int, int]]:

@@ -46,6 +46,8 @@ class SpaceView:
         Ids, ascending, whose copy in the segment of that name counts no more: deleted, or updated since.
     unusable : ndarray of int64
         Ids of learnwares that are not usable, ascending.
+    knows_data : bool
+        Whether it is known of any of them how far it is from its data.
     model : SketchModel or None
         Of the sketches.
     sketches : mapping of str to Sketches
@@ -57,6 +59,7 @@ class SpaceView:
     waiting: Segment | None
     dead: Mapping[str, npt.NDArray[np.int64]]
     unusable: npt.NDArray[np.int64]
+    knows_data: bool = False
     model: SketchModel | None = None
     sketches: Mapping[str, Sketches] = field(default_factory=dict)
 
@@ -204,7 +207,16 @@ class SpecStore:
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
         dead = rows.dead_copies(connection, space_id)
-        return SpaceView(generation, named, waiting, dead, rows.unusable_ids(connection, space_id), model, sketches)
+        return SpaceView(
+            generation,
+            named,
+            waiting,
+            dead,
+            rows.unusable_ids(connection, space_id),
+            rows.knows_data(connection, space_id),
+            model,
+            sketches,
+        )
 
     def _sketches(
         self, connection: sa.Connection, space_id: int, space: Space, named: Mapping[str, Segment]

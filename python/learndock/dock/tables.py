@@ -68,6 +68,7 @@ learnwares = sa.Table(
 # A literal, since a partial index serves only a condition that is written as its own.
 not_usable = learnwares.c.status != sa.literal_column(str(USABLE))
 sa.Index("learnwares_not_usable", learnwares.c.space_id, sqlite_where=not_usable)
+sa.Index("learnwares_of_data", learnwares.c.space_id, sqlite_where=learnwares.c.fit_mmd2.is_not(None))
 sa.Index("learnwares_of_zip", learnwares.c.zip_sha256, sqlite_where=learnwares.c.zip_sha256.is_not(None))
 
 # The semantic part of those that have one; `semantic` is the reference's dict.
