@@ -157,6 +157,8 @@ def estimate(
     MemoryEstimate
         Right within a factor of 1.5 where it is tens of megabytes or more; the interpreter has some of its own.
         Herding that 16 bits can't decide, or a fit with rows far from the others, takes up to four times as much.
+        An ingest of 10,000 specifications or more sketches them before it returns: where that makes a model, its
+        training takes up to 300 MB for some time, in docks of 32,768 or more up to 1 GB.
 
     Raises
     ------
