@@ -348,3 +348,16 @@ def test_the_answer_does_not_depend_on_how_much_is_computed_at_once(monkeypatch,
         monkeypatch.setattr(certified, "_PROMISING", 1)
         monkeypatch.setattr(certified, "_FIRST", 0)
         assert [answer(one) for one in searched(view, users, "certified", k=10)] == expected
+
+
+@pytest.mark.parametrize("k", [13, 30, 100])
+def test_more_may_be_wanted_than_is_looked_at_otherwise(k):
+    """With less than k computed there is no threshold, and nothing could be left out."""
+    rng = np.random.default_rng(11)
+    with small_numbers(scans=True):
+        view, points, betas = family_view(rng, count=2000, cut=1500, gamma=0.05)
+        users = drawn_users(rng, points, betas, 0.05)[:2]
+        found = searched(view, users, "certified", k=k, mixture=0)
+        assert k > certified._PROMISING
+        assert {one.method for one in found} == {"certified"}
+        assert_certified_is_exact(found, searched(view, users, "exact", k=k, mixture=0))
