@@ -132,8 +132,9 @@ def test_segments_beside_sketched_ones_are_computed_until_they_are_sketched(fill
     assert sorted(map(len, sketches(filled).values())) == [0, 1]
     found = assert_searches(filled)
     assert {one.work["unsketched"] for one in found} == {60}
-    before = models(filled)
-    filled.optimize()
+    before, told = models(filled), []
+    filled.optimize(on_progress=lambda *heard: told.append(heard))
+    assert told == [("optimize", 0, 1), ("sketch", 0, 60), ("sketch", 60, 60), ("optimize", 1, 1)]
     assert models(filled) == before
     assert_sketched(filled)
 
