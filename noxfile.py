@@ -55,6 +55,7 @@ SANITIZED = [
     f"tests/test_{name}.py"
     for name in (
         "kernel_sums",
+        "sketches",
         "simplex_qp",
         "search",
         "mixture",

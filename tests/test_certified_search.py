@@ -94,7 +94,7 @@ def drawn_view(rng, *, dim, gamma, arrangement, weights, sizes, waiting, dead, u
     return view, points, betas
 
 
-def drawn_users(rng, view, points, betas, gamma):
+def drawn_users(rng, points, betas, gamma):
     """Of the dock's own, as stored; near one; anything."""
     dim = points[0].shape[1]
     scale = 1 / np.sqrt(gamma * dim)
@@ -107,8 +107,7 @@ def drawn_users(rng, view, points, betas, gamma):
     ]
 
 
-@settings(max_examples=250)
-@given(
+questions = given(
     seed=st.integers(0, 2**32 - 1),
     space=spaces(),
     k=st.sampled_from([1, 3, 10, 200]),
@@ -119,18 +118,36 @@ def drawn_users(rng, view, points, betas, gamma):
     threads=st.sampled_from([1, 2]),
     scans=st.sampled_from([False, False, True]),
 )
-def test_certified_is_exact_and_what_approximate_proves_is_true(
-    seed, space, k, rule, mixture, any_status, filtered, threads, scans
-):
+
+
+@settings(max_examples=150)
+@questions
+def test_certified_is_exact_and_what_approximate_proves_is_true(**question):
+    assert_answers_are_true(**question)
+
+
+@pytest.mark.slow
+@settings(max_examples=3000)
+@questions
+def test_certified_is_exact_in_thousands_of_spaces(**question):
+    assert_answers_are_true(**question)
+
+
+def assert_answers_are_true(*, seed, space, k, rule, mixture, any_status, filtered, threads, scans):
     rng = np.random.default_rng(seed)
     gamma = space["gamma"]
     with small_numbers(scans=scans):
         view, points, betas = drawn_view(rng, **space)
-        users = drawn_users(rng, view, points, betas, gamma)
+        users = drawn_users(rng, points, betas, gamma)
         allowed = None if filtered is None else np.unique(view.ids[rng.random(len(view.ids)) < filtered])
         asked = {
-            "k": k, "rule": rule, "mixture": mixture, "any_status": any_status, "allowed": allowed, "threads": threads,
-        }  # fmt: skip
+            "k": k,
+            "rule": rule,
+            "mixture": mixture,
+            "any_status": any_status,
+            "allowed": allowed,
+            "threads": threads,
+        }
         exact = searched(view, users, "exact", **asked)
         found = searched(view, users, "certified", **asked)
         assert_certified_is_exact(found, exact)
@@ -151,7 +168,7 @@ def test_the_nearest_are_those_of_distances_written_out_and_few_are_computed():
     rng = np.random.default_rng(0)
     with small_numbers():
         view, points, betas = family_view(rng, count=2000, cut=1500)
-        for one in drawn_users(rng, view, points, betas, 0.3):
+        for one in drawn_users(rng, points, betas, 0.3):
             (found,) = searched(view, [one], "certified", k=10)
             expected = distances_to(one, points, betas)
             assert [int(hit.id) for hit in found.singles] == np.lexsort((np.arange(2000), expected))[:10].tolist()
@@ -167,7 +184,7 @@ def test_many_users_get_what_each_gets_alone(rule):
     rng = np.random.default_rng(1)
     with small_numbers():
         view, points, betas = family_view(rng)
-        users = [one for _ in range(5) for one in drawn_users(rng, view, points, betas, 0.3)]
+        users = [one for _ in range(5) for one in drawn_users(rng, points, betas, 0.3)]
         exact = searched(view, users, "exact", rule=rule)
         for threads in (1, 3):
             found = searched(view, users, "certified", rule=rule, threads=threads)
@@ -183,7 +200,7 @@ def test_users_whose_bounds_are_weak_are_scanned_beside_those_whose_are_not(monk
     with small_numbers(scans=True):
         view, points, betas = family_view(rng)
         far = [user(100 + rng.normal(size=(2, 3)), [0.5, 0.5], 0.3) for _ in range(2)]
-        near = drawn_users(rng, view, points, betas, 0.3)[:2]
+        near = drawn_users(rng, points, betas, 0.3)[:2]
         users = [far[0], near[0], far[1], near[1]]
         found = searched(view, users, "certified")
         assert [one.method for one in found] == ["exact", "certified", "exact", "certified"]
@@ -220,7 +237,7 @@ def test_where_little_is_left_all_of_it_is_found(left, how):
     more = {"unusable": gone} if how == "not usable" else more
     with small_numbers():
         view, points, betas = family_view(rng, count=40, cut=30, **more)
-        users = drawn_users(rng, view, points, betas, 0.3)
+        users = drawn_users(rng, points, betas, 0.3)
         asked = {"k": 10, "allowed": np.arange(left) if how == "filtered" else None}
         exact = searched(view, users, "exact", **asked)
         assert_certified_is_exact(searched(view, users, "certified", **asked), exact)
@@ -275,7 +292,7 @@ def test_a_budget_proves_more_the_larger_it_is_and_the_gap_closes():
     rng = np.random.default_rng(7)
     with small_numbers():
         view, points, betas = family_view(rng)
-        users = drawn_users(rng, view, points, betas, 0.3)
+        users = drawn_users(rng, points, betas, 0.3)
         exact = searched(view, users, "exact", k=10, mixture=0)
         ranks, gaps = [], []
         for budget in (10, 30, 100, 300):
@@ -297,7 +314,7 @@ def test_a_budget_is_at_least_what_is_returned(mixture):
     rng = np.random.default_rng(8)
     with small_numbers():
         view, points, betas = family_view(rng)
-        users = drawn_users(rng, view, points, betas, 0.3)
+        users = drawn_users(rng, points, betas, 0.3)
         found = searched(view, users, "approximate", k=7, mixture=mixture, budget=1, rule="greedy")
         assert {len(one.singles) for one in found} == {7}
         assert_approximate_is_true(found, searched(view, users, "exact", k=7, mixture=mixture, rule="greedy"))
@@ -308,7 +325,7 @@ def test_what_has_no_sketch_is_computed_and_counted():
     with small_numbers():
         view, points, betas = family_view(rng, sketched=1)
         assert view.sketched == 200
-        users = drawn_users(rng, view, points, betas, 0.3)
+        users = drawn_users(rng, points, betas, 0.3)
         found = searched(view, users, "certified")
         assert_certified_is_exact(found, searched(view, users, "exact"))
         for one in found:
@@ -323,7 +340,7 @@ def test_the_answer_does_not_depend_on_how_much_is_computed_at_once(monkeypatch,
     rng = np.random.default_rng(10)
     with small_numbers():
         view, points, betas = family_view(rng)
-        users = drawn_users(rng, view, points, betas, 0.3)
+        users = drawn_users(rng, points, betas, 0.3)
         expected = [answer(one) for one in searched(view, users, "certified", k=10)]
         monkeypatch.setattr(certified, "_BLOCK", block)
         monkeypatch.setattr(certified, "_MANY", many)
@@ -331,3 +348,16 @@ def test_the_answer_does_not_depend_on_how_much_is_computed_at_once(monkeypatch,
         monkeypatch.setattr(certified, "_PROMISING", 1)
         monkeypatch.setattr(certified, "_FIRST", 0)
         assert [answer(one) for one in searched(view, users, "certified", k=10)] == expected
+
+
+@pytest.mark.parametrize("k", [13, 30, 100])
+def test_more_may_be_wanted_than_is_looked_at_otherwise(k):
+    """With less than k computed there is no threshold, and nothing could be left out."""
+    rng = np.random.default_rng(11)
+    with small_numbers(scans=True):
+        view, points, betas = family_view(rng, count=2000, cut=1500, gamma=0.05)
+        users = drawn_users(rng, points, betas, 0.05)[:2]
+        found = searched(view, users, "certified", k=k, mixture=0)
+        assert k > certified._PROMISING
+        assert {one.method for one in found} == {"certified"}
+        assert_certified_is_exact(found, searched(view, users, "exact", k=k, mixture=0))

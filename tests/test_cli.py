@@ -26,6 +26,7 @@ VERBS = (
     "rm",
     "ls",
     "info",
+    "stats",
     "history",
     "doctor",
     "optimize",

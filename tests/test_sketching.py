@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import learndock as ld
+import reference
 from filled_docks import add, checks, dock, spec  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import folding, sketching
 from learndock.dock.sketch_training import train_model
 from learndock.errors import DockError
-from sketched_views import assert_approximate_is_true, assert_certified_is_exact, small_numbers, user
+from sketched_views import assert_approximate_is_true, assert_certified_is_exact, searched, small_numbers, user
 from spec_batches import made_specs, user_spec
 
 GAMMA = 0.1
@@ -131,8 +132,9 @@ def test_segments_beside_sketched_ones_are_computed_until_they_are_sketched(fill
     assert sorted(map(len, sketches(filled).values())) == [0, 1]
     found = assert_searches(filled)
     assert {one.work["unsketched"] for one in found} == {60}
-    before = models(filled)
-    filled.optimize()
+    before, told = models(filled), []
+    filled.optimize(on_progress=lambda *heard: told.append(heard))
+    assert told == [("optimize", 0, 1), ("sketch", 0, 60), ("sketch", 60, 60), ("optimize", 1, 1)]
     assert models(filled) == before
     assert_sketched(filled)
 
@@ -229,11 +231,10 @@ def test_reads_during_writes_are_exact(filled):
     def read(dock):  # noqa: F811
         try:
             while not done.is_set():
-                for found in dock.search_many(users(), k=8):
-                    assert found.certified
-                    assert len({hit.id for hit in found.singles}) == 8
-                    values = [(hit.mmd2, hit.id) for hit in found.singles]
-                    assert values == sorted(values)
+                state = view(dock)
+                found = searched(state, users(), "certified", k=8)
+                assert_certified_is_exact(found, searched(state, users(), "exact", k=8))
+                assert {len(one.singles) for one in dock.search_many(users(), k=8)} == {8}
         except Exception as error:
             failed.append(error)
 
@@ -625,3 +626,17 @@ def test_training_is_repeatable(filled):
     assert one.facts == two.facts
     assert np.array_equal(one.map, two.map)
     assert np.array_equal(one.landmarks, two.landmarks)
+
+
+@pytest.mark.parametrize("gamma", [1e-8, 0.1, 10.0])
+@pytest.mark.parametrize("landmarks", [8, 250])
+def test_the_map_of_a_model_bounds(filled, small, gamma, landmarks):
+    """A K A^T <= I for the kernel matrix K of the landmarks, so ill-conditioned as it may be."""
+    small.setattr("learndock.dock.sketch_training._LANDMARKS", (landmarks,) * 3)
+    ingested(filled, 400, seed=3, gamma=gamma)
+    model = next(view(filled, space).model for space in filled.spaces() if space.gamma == gamma)
+    assert len(model.landmarks) == landmarks
+    K = reference.kernel(model.landmarks, model.landmarks, gamma)
+    values = np.linalg.eigvalsh(model.map @ K @ model.map.T)
+    assert values[-1] < 1
+    assert values[0] > -1e-9

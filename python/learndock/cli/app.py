@@ -20,6 +20,7 @@ from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
 from learndock.cli.search import search
 from learndock.cli.spec import spec
+from learndock.cli.stats import stats
 from learndock.cli.submit import submit, update
 from learndock.errors import LearndockError
 
@@ -79,6 +80,7 @@ _VERBS = (
     rm,
     ls,
     info,
+    stats,
     history,
     doctor,
     optimize,

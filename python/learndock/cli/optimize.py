@@ -1,4 +1,4 @@
-"""`learndock optimize`: small writes folded, deleted learnwares compacted away, what a killed writer left removed."""
+"""`learndock optimize`: small writes folded, deleted learnwares compacted away, sketches made, leftovers removed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["optimize"]
 
 
 def optimize(dock: DockFolder, as_json: AsJson = False) -> None:
-    """Fold small writes, compact what was deleted, and remove what a killed writer has left; searches go on."""
+    """Fold small writes, compact what was deleted, sketch, and remove what a killed writer has left; searches go on."""
     from learndock.dock import Dock
 
     with progress_bar() as move, Dock(existing_dock(dock)) as shelf:

@@ -15,11 +15,13 @@ from learndock.dock.progress import Progress
 from learndock.dock.report import SubmitReport
 from learndock.dock.results import Hit, Mixture, SearchResult, SemanticHit, SemanticResult
 from learndock.dock.space import Space
+from learndock.dock.stats import DockStats, SpaceStats
 from learndock.dock.verify_report import Problem, VerifyReport
 
 __all__ = [
     "AuditRecord",
     "Dock",
+    "DockStats",
     "Entries",
     "Entry",
     "Hit",
@@ -30,6 +32,7 @@ __all__ = [
     "SemanticHit",
     "SemanticResult",
     "Space",
+    "SpaceStats",
     "SubmitReport",
     "VerifyReport",
 ]

@@ -166,7 +166,9 @@ def certified_nearest(
     with stage("bounds"):
         queries = [model.core.query(user.spec.points, user.spec.weights, user.self_inner, threads) for user in users]
         masks = [None if mask is None else np.ascontiguousarray(mask[:sketched]) for mask in hidden]
-        count = min(sketched, _PROMISING if budget is None else max(_PROMISING, 2 * budget))
+        # Fewer than are wanted would set no threshold.
+        computed = max((user.wanted for user in users), default=0) if budget is None else budget
+        count = min(sketched, max(_PROMISING, 2 * computed))
         promising = view.sketch_set.promising(queries, masks, model.facts.correlation, count, threads)
     provers = [
         _Prover(view, model.facts, query, user, mask, budget)

@@ -194,14 +194,16 @@ class DockChanges(OpenedDock):
             _log.info("%s: deleted %s", self.path, first if len(numbers) == 1 else f"{len(numbers)} from {first} on")
 
     def optimize(self, *, on_progress: Progress | None = None) -> None:
-        """Fold small writes into segments, compact what was deleted, clear what a killed writer left.
+        """Fold small writes into segments, compact what was deleted, and sketch what is not yet sketched.
 
-        Returns when done; searches go on meanwhile.
+        What a killed writer left is cleared, and sketches that are damaged are made again. Returns when done; searches
+        go on meanwhile.
 
         Parameters
         ----------
         on_progress : callable, optional
-            Called as ``on_progress("optimize", done, total)``, in spaces.
+            Called as ``on_progress("optimize", done, total)``, in spaces, and as
+            ``on_progress("sketch", done, total)``, in specifications of one of them.
 
         Raises
         ------

@@ -14,6 +14,7 @@ from learndock.dock.progress import Progress, unheard
 from learndock.dock.searches import DockSearches
 
 if TYPE_CHECKING:
+    from learndock.dock.stats import DockStats
     from learndock.dock.verify_report import VerifyReport
 
 __all__ = ["Dock"]
@@ -51,6 +52,30 @@ class Dock(DockChanges, DockContents, DockSearches):
     ...     len(dock), len(dock.search(user, k=3).singles)
     (50, 3)
     """
+
+    def stats(self) -> DockStats:
+        """What the spaces of the dock hold, and how well they can be searched.
+
+        Returns
+        -------
+        DockStats
+            For each space the number of specifications, the bytes of their points and sketches, what the sketches are
+            made with, and how many exact values a search is likely to take; and, where bounds are weak or distances say
+            nothing at its gamma, what to do.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, learndock as ld
+        >>> rng = np.random.default_rng(0)
+        >>> with ld.Dock(tempfile.mkdtemp() + "/dock") as dock:
+        ...     ids = dock.ingest(points=rng.normal(size=(50, 10, 3)), weights=np.full((50, 10), 0.1), gamma=0.1)
+        ...     dock.stats()
+        DockStats(50 specifications in 1 space)
+          RKMETableSpecification 3: gamma 0.1, specs 50, sketched 0, search scan
+        """
+        from learndock.dock.stats import dock_stats
+
+        return dock_stats(self._catalog, self._store)
 
     def verify(self, *, on_progress: Progress | None = None) -> VerifyReport:
         """Look at everything in the dock, and say what is wrong. Nothing is repaired.

@@ -321,7 +321,7 @@ class Writer:
             for done, (space_id, space) in enumerate(known.items()):
                 on_progress("optimize", done, len(known))
                 self._fold(space_id)
-                sketch_space(self._layout, self._catalog, self._store, space_id, space)
+                sketch_space(self._layout, self._catalog, self._store, space_id, space, on_progress=on_progress)
             remove_unnamed_sketches(self._layout, self._catalog)
             on_progress("optimize", len(known), len(known))
         _log.info("%s: optimized", self._layout.root)
