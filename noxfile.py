@@ -77,8 +77,13 @@ def sanitize(session: nox.Session) -> None:
     session.install(
         ".[test]", "-C", "cmake.define.LEARNDOCK_SANITIZE=address,undefined", "-C", "cmake.build-type=RelWithDebInfo"
     )
+    # The second one, for the sanitizer looks for what throws exceptions when it starts: the core brings it too late.
+    runtimes = [
+        session.run("gcc", f"-print-file-name={name}", external=True, silent=True).strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
     environment = {
-        "LD_PRELOAD": session.run("gcc", "-print-file-name=libasan.so", external=True, silent=True).strip(),
+        "LD_PRELOAD": " ".join(runtimes),
         "ASAN_OPTIONS": "detect_leaks=0",  # Python's own
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
