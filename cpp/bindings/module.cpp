@@ -10,6 +10,7 @@ void bind_sketch(py::module_& module);
 void bind_mixture(py::module_& module);
 void bind_herding(py::module_& module);
 void bind_reduced_set(py::module_& module);
+void bind_residual_features(py::module_& module);
 }  // namespace learndock::bindings
 
 PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
@@ -27,6 +28,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   bind_kernel_sums(module);
   bind_simplex_qp(module);
   bind_sketch(module);
+  bind_residual_features(module);
   bind_mixture(module);
   bind_herding(module);
   bind_reduced_set(module);

@@ -76,6 +76,19 @@ void for_each_run(const PackedEmbeddings<Scalar>& batch, Index query_rows, Threa
   });
 }
 
+/// The rows of one embedding of a batch, in float64.
+struct UnpackedRows {
+  std::vector<double> points, weights;
+
+  Embedding of(const PackedEmbeddings<float>& batch, Index i) {
+    const Index begin = batch.offsets[i], end = batch.offsets[i + 1];
+    points.resize((end - begin) * batch.dim);
+    unpack_points(batch.tiles, batch.dim, begin, end, points.data());
+    weights.assign(batch.weights + begin, batch.weights + end);
+    return {points.data(), weights.data(), end - begin, batch.dim};
+  }
+};
+
 /// Memory of one worker for sums in float64.
 struct ExactScratch {
   AlignedArray<double> widened, values;

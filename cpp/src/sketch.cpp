@@ -52,19 +52,6 @@ Index lowest_bit(unsigned bits) {
   return bit;
 }
 
-/// The rows of one embedding of a batch, in float64.
-struct UnpackedRows {
-  std::vector<double> points, weights;
-
-  Embedding of(const PackedEmbeddings<float>& batch, Index i) {
-    const Index begin = batch.offsets[i], end = batch.offsets[i + 1];
-    points.resize((end - begin) * batch.dim);
-    unpack_points(batch.tiles, batch.dim, begin, end, points.data());
-    weights.assign(batch.weights + begin, batch.weights + end);
-    return {points.data(), weights.data(), end - begin, batch.dim};
-  }
-};
-
 /// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
 class Smallest {
  public:
@@ -112,6 +99,15 @@ SketchBlocks stage_blocks(const SketchMap& map, const Sketches& batch, Index sta
   blocks.count = count;
   blocks.coordinates = width;
   return blocks;
+}
+
+/// Squared distances by the stages up to the given one.
+void distances_of_block(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, Index stage,
+                        float* sums) {
+  std::fill_n(sums, tile_lanes, 0.0f);
+  for (Index s = 0; s <= stage; ++s)
+    active_kernels().sketch_distances(stage_blocks(map, batch, s, block, 1),
+                                      query.coordinates.data() + map.stage_begin(s), 1, 0, sums, 0);
 }
 
 /// A piece of a batch, small enough to stay in a cache while all queries go over it.
@@ -216,7 +212,7 @@ float SketchMap::finish(const double* coordinates, double self_inner, double abs
 }
 
 void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team,
-                       std::int8_t* codes, float* residuals, float* errors) const {
+                       std::int8_t* codes, float* residuals, float* errors, const Also& also) const {
   struct Scratch {
     UnpackedRows rows;
     RowMajor values, coordinates;
@@ -237,6 +233,7 @@ void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_
                                     own.values.row(lane).data());
     }
     own.coordinates.noalias() = own.values.topLeftCorner(here, landmark_count_) * map.transpose();
+    if (also) also(first, here, own.coordinates.data(), worker);
     for (Index lane = 0; lane < tile_lanes; ++lane) {
       double stored = 0;
       Index stage = 0;
@@ -277,6 +274,7 @@ SketchQuery SketchMap::query(const Embedding& embedding, double self_inner, Thre
   const Index width = coordinates();
   const Eigen::VectorXd found = Eigen::Map<const RowMajor>(map_.data(), width, landmark_count_) * values;
   SketchQuery query;
+  query.exact.assign(found.data(), found.data() + width);
   double rounding = 0, scales = 0;
   for (Index i = 0; i < width; ++i) {
     const double shifted = found[i] - offsets_[i], scale = static_cast<double>(scales_[i]);
@@ -376,6 +374,11 @@ std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, cons
   return within;
 }
 
+void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
+                       float* distances) {
+  distances_of_block(map, batch, query, block, static_cast<Index>(map.stages().size()) - 1, distances);
+}
+
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
                     float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses) {
@@ -391,10 +394,8 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
       const Sketches& batch = batches[b];
       const Index at = chosen[i] - starts[b], block = at / tile_lanes, key = starts[b] + block * tile_lanes;
       if (key != known) {
-        alignas(64) float sums[tile_lanes] = {};
-        for (Index s = 0; s <= stage; ++s)
-          active_kernels().sketch_distances(stage_blocks(map, batch, s, block, 1),
-                                            query.coordinates.data() + map.stage_begin(s), 1, 0, sums, 0);
+        alignas(64) float sums[tile_lanes];
+        distances_of_block(map, batch, query, block, stage, sums);
         std::uint16_t unused = 0;
         const float* residuals = batch.residuals + (stage * batch.blocks() + block) * tile_lanes;
         active_kernels().sketch_bounds(sums, residuals, batch.errors + block * tile_lanes, 1, with, 0, found, &unused);

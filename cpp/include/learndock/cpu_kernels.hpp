@@ -172,6 +172,15 @@ struct CpuKernels {
   /// The same of guesses of MMD^2.
   void (*sketch_guesses)(const float* sums, const float* residuals, Index blocks, const SketchComparison& with,
                          float limit, float* guesses, std::uint16_t* at_most);
+
+  /// cosines[j] = sum_i w_i cos <frequency_j, x_i> and sines[j] for the frequencies of the tiles, in quarter turns for
+  /// each unit of length; phases stay below 2^50.
+  void (*wave_sums)(const Embedding& of, const double* tiles, Index tiles_count, double* cosines, double* sines);
+
+  /// For one block of stored features [frequency][cosine, sine][tile_lanes], f_P, and f_Q as waves [frequency][cosine,
+  /// sine, square of both]: sum_j Re f_P[j] conj(f_Q[j]) and sum_j |f_P[j]|^2 |f_Q[j]|^2, in units of the codes.
+  void (*feature_products)(const std::int8_t* codes, const float* waves, Index frequency_count, float* products,
+                           float* squares);
 };
 
 extern const CpuKernels baseline_kernels;

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "learndock/embedding.hpp"
@@ -37,6 +38,7 @@ struct Sketches {
 struct SketchQuery {
   std::vector<float> coordinates;  ///< less the offsets
   std::vector<float> residuals;    ///< of each stage
+  std::vector<double> exact;       ///< the coordinates, before any rounding
   float error = 0;
 };
 
@@ -51,15 +53,20 @@ class SketchMap {
   Index dim() const { return dim_; }
   Index landmark_count() const { return landmark_count_; }
   Index coordinates() const { return stages_.back(); }
+  const std::vector<double>& landmarks() const { return landmarks_; }
+  const std::vector<double>& map() const { return map_; }
   const std::vector<Index>& stages() const { return stages_; }
   const std::vector<float>& scales() const { return scales_; }
 
   /// Coordinates stored for one spec of a batch in each stage.
   Index stage_begin(Index stage) const { return stage == 0 ? 0 : stages_[stage - 1]; }
 
+  /// Told the coordinates [count, coordinates] of the embeddings first .. first + count - 1 of a block.
+  using Also = std::function<void(Index first, Index count, const double* coordinates, int worker)>;
+
   /// Sketches of all embeddings of a batch; self_inner = <P, P>. `codes`, `residuals` and `errors` as in Sketches.
   void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team, std::int8_t* codes,
-              float* residuals, float* errors) const;
+              float* residuals, float* errors, const Also& also = {}) const;
 
   SketchQuery query(const Embedding& embedding, double self_inner, ThreadTeam& team) const;
 
@@ -96,6 +103,10 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
 
 /// Places whose lower bound by the first stage is at most the query's reach, ascending, for each query.
 std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const float* reach, ThreadTeam& team);
+
+/// ||c_P - c_Q||^2 by all coordinates, for the embeddings of one block.
+void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
+                       float* distances);
 
 /// Lower bounds of MMD^2 and guesses of it, by the stages up to the given one, for chosen places.
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,

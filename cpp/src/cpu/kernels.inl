@@ -21,6 +21,7 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "embed_double.inl"
 #include "herding.inl"
 #include "moments.inl"
+#include "residual_features.inl"
 #include "sketch.inl"
 #include "weighted_sums.inl"
 
@@ -58,6 +59,8 @@ const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME,
                                       raise_bounds_int16,
                                       sketch_distances,
                                       sketch_bounds,
-                                      sketch_guesses};
+                                      sketch_guesses,
+                                      wave_sums,
+                                      feature_products};
 
 }  // namespace learndock

@@ -2,19 +2,6 @@
 //
 // Bounds of sketches: 16 embeddings along the lanes, one coordinate after the other.
 
-/// 8-bit integers of the lanes of one vector, as floats.
-inline Vec<float> widen_codes(const std::int8_t* from) {
-#if defined(__AVX512F__)
-  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from)));
-#elif defined(__AVX2__)
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i*)from)));
-#else
-  Vec<float> v;
-  for (int lane = 0; lane < lanes_of<float>; ++lane) v[lane] = static_cast<float>(from[lane]);
-  return v;
-#endif
-}
-
 template <int queries>
 inline void add_sketch_distances(const SketchBlocks& blocks, const float* coordinates, Index query_stride, float* sums,
                                  Index sum_stride) {
