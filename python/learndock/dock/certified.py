@@ -8,6 +8,9 @@
 4. What is left is computed in the order of the bounds, block after block, until the next bound is above the threshold:
    then the k nearest are proven. Specifications without sketches are all computed.
 
+Where a proof would compute much and a chance is enough, bounds of random features leave out more in step 4: see
+learndock.dock.chance.
+
 Where that would leave too much, the whole space is scanned instead. With a budget, step 4 ends when it is spent; the
 smallest bound of what was left out then says how much is proven.
 """
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from learndock import _core
+from learndock.dock.chance import Chance, deviations_for
 from learndock.dock.mixtures import Nearest, Wish
 from learndock.dock.scan import by_segment, exact_products
 
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock.dock.scan import HasEmbedding
-    from learndock.dock.sketch_model import SketchFacts
+    from learndock.dock.sketch_model import SketchModel
     from learndock.dock.store import SpaceView
 
     FloatArray = npt.NDArray[np.float64]
@@ -50,6 +54,8 @@ _MANY = 32
 _FARTHEST = 3.2e38
 # A search that would compute more than this share of the space scans it.
 _SCANNED_SHARE = 1 / 3
+# And up to here a proof is cheap enough where a chance would do.
+_PROVEN_SHARE = 1 / 100
 
 
 @dataclass(slots=True)
@@ -64,6 +70,8 @@ class Found:
         No specification that was not computed is nearer than that, squared.
     bounds, refined, evaluated : int
         Sketches looked at, those looked at with all coordinates, and specifications computed.
+    chance : Chance, optional
+        Where bounds of random features were looked at. What lies between `unseen` and the nearest was left out by them.
     """
 
     nearest: Nearest | None
@@ -71,6 +79,7 @@ class Found:
     bounds: int
     refined: int
     evaluated: int
+    chance: Chance | None = None
 
 
 @dataclass(slots=True)
@@ -135,6 +144,7 @@ def certified_nearest(
     *,
     hidden: Sequence[npt.NDArray[np.bool_] | None],
     budget: int | None,
+    delta: float | None,
     threads: int,
     stage: Callable[[str], AbstractContextManager[None]],
 ) -> list[Found]:
@@ -152,6 +162,8 @@ def certified_nearest(
         For each user, what may not be returned, in the order of the view; None where all may.
     budget : int, optional
         Specifications to compute at most, but for those without sketches; None for as many as a proof takes.
+    delta : float, optional
+        The chance with which one of the nearest may be lost; None for a proof.
     threads : int
     stage : callable
         Gives a context that takes the time of a stage.
@@ -171,7 +183,7 @@ def certified_nearest(
         count = min(sketched, max(_PROMISING, 2 * computed))
         promising = view.sketch_set.promising(queries, masks, model.facts.correlation, count, threads)
     provers = [
-        _Prover(view, model.facts, query, user, mask, budget)
+        _Prover(view, model, query, user, mask, budget, delta)
         for query, user, mask in zip(queries, users, hidden, strict=True)
     ]
     with stage("evaluate"):
@@ -201,11 +213,12 @@ class _Prover:
     """What is done for one user alone."""
 
     view: SpaceView
-    facts: SketchFacts
+    model: SketchModel
     query: _core.SketchQuery
     user: _User
     hidden: npt.NDArray[np.bool_] | None
     budget: int | None
+    delta: float | None
     first: IndexArray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def begin(self, promising: IndexArray, threads: int) -> None:
@@ -233,17 +246,55 @@ class _Prover:
             # What was left out is farther than the reach; what is left may be as near as its bound.
             unseen = float(np.min(lower, initial=np.nextafter(reach, np.float32(np.inf))))
             return Found(user.nearest(view), unseen, view.sketched, refined, user.evaluated)
+        chance = self._chance(len(left), threads)
+        if chance is not None:
+            bounds = np.maximum(lower, chance.bounds(left, threads))
+            rest = ~self._compute_near(left, bounds, threads, chance)
+            left, lower = left[rest], lower[rest]
+            if chance.holds and not np.any(bounds[rest] <= user.reach):
+                unseen = float(np.min(lower, initial=np.inf))
+                return Found(user.nearest(view), unseen, view.sketched, refined, user.evaluated, chance)
         if len(left) > _SCANNED_SHARE * len(view.ids):
-            return Found(None, 0.0, view.sketched, refined, user.evaluated)
-        order = np.argsort(lower, kind="stable")
-        left, lower = left[order], lower[order]
-        done, size = 0, _BLOCK
-        while done < len(left) and lower[done] <= user.reach:
-            end = min(done + size, int(np.searchsorted(lower, user.reach, side="right")))
-            user.compute(view, np.sort(left[done:end]), threads)
-            done, size = end, 2 * size
-        return Found(user.nearest(view), np.inf, view.sketched, refined, user.evaluated)
+            return Found(None, 0.0, view.sketched, refined, user.evaluated, chance)
+        self._compute_near(left, lower, threads)
+        return Found(user.nearest(view), np.inf, view.sketched, refined, user.evaluated, chance)
+
+    def _compute_near(
+        self, left: IndexArray, bounds: npt.NDArray[np.float32], threads: int, chance: Chance | None = None
+    ) -> npt.NDArray[np.bool_]:
+        """Compute what may be near by these bounds, in their order, and tell which that were.
+
+        Ends early where bounds that hold with a chance are refuted by an exact value, or too weak.
+        """
+        user, size = self.user, _BLOCK
+        computed = np.zeros(len(left), dtype=bool)
+        while len(near := np.flatnonzero(~computed & (bounds <= user.reach))):
+            # The first go lowers the reach.
+            weak = computed.any() and len(near) > _SCANNED_SHARE * len(self.view.ids)
+            if chance is not None and (weak or not chance.holds):
+                break
+            if len(near) > size:
+                near = np.sort(near[np.argpartition(bounds[near], size)[:size]])
+            user.compute(self.view, left[near], threads)
+            computed[near] = True
+            if chance is not None:
+                chance.audit(user.at, user.mmd2, threads)
+            size *= 2
+        return computed
+
+    def _chance(self, left: int, threads: int) -> Chance | None:
+        """Bounds of random features, where they may be used, there are some, and a proof is not cheap."""
+        view, user = self.view, self.user
+        if self.delta is None or left <= _PROVEN_SHARE * len(view.ids):
+            return None
+        if self.model.features is None or view.feature_set is None:
+            return None
+        query = self.model.features.query(user.spec.points, user.spec.weights, self.query, user.self_inner)
+        chance = Chance(view.feature_set, self.query, query, self.delta, deviations_for(self.delta, user.wanted))
+        chance.audit(user.at, user.mmd2, threads)
+        return chance
 
     def _refined(self, at: IndexArray, threads: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Bounds and guesses by all coordinates."""
-        return self.view.sketch_set.refine(self.query, self.facts.correlation, len(self.facts.stages) - 1, at, threads)
+        facts = self.model.facts
+        return self.view.sketch_set.refine(self.query, facts.correlation, len(facts.stages) - 1, at, threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Literal
 
 from learndock.dock.entry import Entry, entries_frame
@@ -104,11 +105,12 @@ class SearchResult:
     method : str
         How they were found: "certified" by bounds that prove what is left out, "exact" by a scan of all, which is also
         what a certified search does where bounds are too weak or the dock is small, "approximate" by as many exact
-        values as were asked for.
+        values as were asked for; "chance" by bounds of which some are not proven.
     work : mapping
         Counts and seconds per stage. Of a scan: `scanned` specifications, `evaluated` ones in float64. Of bounds:
         `bounds` looked at, `refined` ones with all their coordinates, `evaluated` specifications, of them those that
-        have no sketch yet (`unsketched`).
+        have no sketch yet (`unsketched`). Of bounds that hold with a chance: `audited`, exact values that were compared
+        with their estimates, and `largest_z`, by how many standard deviations one of them was off at most.
     skipped : int
         Specifications left out for their type, input shape or gamma.
     compared : int
@@ -118,7 +120,13 @@ class SearchResult:
         So many of the singles are proven to be the nearest, in this order.
     gap : float
         A specification that was not looked at may be nearer than the last of the singles, squared, by so much at most:
-        0 where all are proven.
+        0 where all are proven. By method "chance", that is what proven bounds alone tell.
+    chance : float or None
+        By method "chance": delta, the chance that one of the nearest was lost, over the random frequencies that were
+        drawn when the dock was sketched. It rests on the central limit theorem and is no proof. None by other methods.
+    warnings : tuple of str
+        What to know before relying on the result, in plain sentences: that this gamma does not rank, or that the chance
+        was turned off because an exact value was farther off its estimate than `chance` allows.
     """
 
     singles: tuple[Hit, ...]
@@ -130,9 +138,14 @@ class SearchResult:
     compared: int
     proven_ranks: int = 0
     gap: float = 0.0
+    chance: float | None = None
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        lines = [f"SearchResult({len(self.singles)} singles, method {self.method!r}, certified {self.certified})"]
+        delta = "" if self.chance is None else f", delta {self.chance:g}"
+        lines = [
+            f"SearchResult({len(self.singles)} singles, method {self.method!r}, certified {self.certified}{delta})"
+        ]
         for hit in self.singles:
             p_value = "" if hit.p_value is None else f"p {hit.p_value:.3g}"
             shown = (hit.id, f"mmd2 {hit.mmd2:.6g}", f"similarity {hit.similarity:.4f}", _verdict(hit), p_value)
@@ -144,6 +157,7 @@ class SearchResult:
             lines.append(f"  mixture of {len(self.mixture.ids)}: mmd2 {self.mixture.mmd2:.6g} ({parts})")
         if self.skipped:
             lines.append(f"  {self.skipped} specifications of another type, shape or gamma left out")
+        lines += [f"  warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -172,6 +186,8 @@ class SearchResult:
     def _repr_html_(self) -> str:
         weights = self._weights()
         proof = "proven to be the nearest" if self.certified else "not proven"
+        if self.chance is not None:
+            proof += f", lost with a chance of {self.chance:g}"
         singles = html_table(
             f"{len(self.singles)} nearest ({self.method}, {proof})",
             ("id", "mmd2", "similarity", "score", "fits", "p_value", "weight"),
@@ -188,7 +204,8 @@ class SearchResult:
                 for hit in self.singles
             ],
         )
-        return singles if self.mixture is None else singles + self.mixture._repr_html_()
+        mixture = "" if self.mixture is None else self.mixture._repr_html_()
+        return singles + mixture + "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
 
     def _weights(self) -> dict[str, float]:
         mixture = self.mixture

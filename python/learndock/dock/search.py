@@ -15,13 +15,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from learndock.config import resolve_threads
 from learndock.dock.certified import Found, certified_nearest
+from learndock.dock.chance import chance_warning, ranking_warning
 from learndock.dock.greedy_dock import greedy_over_dock
 from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
@@ -52,6 +53,7 @@ _MOST_FARTHEST = 16
 
 
 SearchMethod = Literal["certified", "exact", "approximate"]
+Certificate = Literal["proof", "chance"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Asked:
     method : {"certified", "exact", "approximate"}
     budget : int
         Specifications that "approximate" computes.
+    delta : float, optional
+        The chance with which "certified" may lose one of the nearest; None for a proof.
     allowed : ndarray of int64, optional
         Ids that the semantic filter lets through, ascending; None for all.
     any_status : bool
@@ -80,6 +84,7 @@ class Asked:
     wish: Wish
     method: SearchMethod
     budget: int
+    delta: float | None
     allowed: IndexArray | None
     any_status: bool
     skipped: int
@@ -120,7 +125,7 @@ def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked
     # So it is, too, where nothing is left of a dock: all was deleted, or nothing is usable.
     if len(view.ids) - (0 if hidden is None else np.count_nonzero(hidden)) <= _FEW:
         return _scan_all(view, specs, asked, range(len(specs)))
-    each, fixed = certified_bytes(len(view.ids))
+    each, fixed = certified_bytes(len(view.ids), chance=asked.delta is not None)
     group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
     results: list[SearchResult] = []
     for start in range(0, len(specs), group):
@@ -133,7 +138,9 @@ def _has_bounds(view: SpaceView, asked: Asked) -> bool:
     """Whether sketches can help: a search of the whole dock for each member of a mixture needs all products anyway."""
     if view.model is None or not view.sketches or asked.wish.rule == "greedy_dock":
         return False
-    return view.model.facts.pays or asked.method == "approximate"
+    if view.model.facts.pays or asked.method == "approximate":
+        return True
+    return asked.delta is not None and view.feature_set is not None
 
 
 def _certify_group(
@@ -152,6 +159,7 @@ def _certify_group(
         asked.wish,
         hidden=[hidden] * len(specs),
         budget=max(asked.budget, asked.wish.k, asked.wish.candidates) if asked.method == "approximate" else None,
+        delta=asked.delta,
         threads=threads,
         stage=work.stage,
     )
@@ -169,7 +177,8 @@ def _certify_group(
     if weak:
         # The bounds' seconds come on top.
         scanned = _scan_all(view, [specs[i] for i in weak], asked, ())
-        results.update(zip(weak, scanned, strict=True))
+        for i, result in zip(weak, scanned, strict=True):
+            results[i] = _audited(result, found[i])
     return [results[i] for i in range(len(specs))]
 
 
@@ -190,12 +199,30 @@ def _found_result(
         "evaluated": float(found.evaluated),
         "unsketched": float(len(view.ids) - view.sketched),
     }
-    if asked.method == "certified":
-        return _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at), compared)
+    if asked.method == "certified" and found.unseen == np.inf:
+        result = _result(view, user, nearest, mixture, asked, "certified", work, len(nearest.at), compared)
+        return _audited(result, found)
     # A distance equal to the bound of what was not computed may be one of two of which the other has the smaller id. So
     # may one that rounding has made negative: bounds are not.
     proven = int(np.count_nonzero(np.maximum(nearest.mmd2, 0) < found.unseen))
-    return _result(view, user, nearest, mixture, asked, "approximate", work, proven, compared, unseen=found.unseen)
+    method = "approximate"
+    if found.chance is not None:
+        method = "certified" if proven == len(nearest.at) else "chance"
+    result = _result(view, user, nearest, mixture, asked, method, work, proven, compared, unseen=found.unseen)
+    return _audited(result, found)
+
+
+def _audited(result: SearchResult, found: Found) -> SearchResult:
+    """A result with what came of the bounds that hold with a chance, and the chance where it rests on them."""
+    chance = found.chance
+    if chance is None:
+        return result
+    return replace(
+        result,
+        work={**result.work, **chance.work},
+        chance=chance.delta if result.method == "chance" else None,
+        warnings=(*result.warnings, *chance_warning(chance)),
+    )
 
 
 def _scan_all(
@@ -290,7 +317,7 @@ def _result(
     nearest: Nearest,
     mixture: Mixture | None,
     asked: Asked,
-    method: SearchMethod,
+    method: str,
     work: Mapping[str, float],
     proven: int,
     compared: int,
@@ -324,4 +351,5 @@ def _result(
         compared,
         proven_ranks=min(proven, len(singles)),
         gap=max(0.0, float(mmd2[-1]) - unseen) if len(mmd2) else 0.0,
+        warnings=ranking_warning(view.model),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,7 +15,7 @@ from learndock.dock.opened import OpenedDock
 from learndock.dock.p_values import with_p_values
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
-from learndock.dock.search import Asked, SearchMethod, search_space
+from learndock.dock.search import Asked, Certificate, SearchMethod, search_space
 from learndock.dock.space import Space
 from learndock.errors import InvalidArgument, SemanticError
 from learndock.specification import RKMETableSpecification
@@ -32,6 +33,7 @@ __all__ = ["DockSearches"]
 SearchedStatus = Literal["usable", "any"]
 
 # A mixture needs the inner products of all its candidates, which are the square for the reference's rules.
+_LARGEST_DELTA = 0.1
 _MOST_IN_MIXTURE = {"distance": 500, "greedy": 25, "auto": 25, "greedy_dock": 25}
 
 
@@ -48,6 +50,8 @@ class DockSearches(OpenedDock):
         mixture: int | None = None,
         method: SearchMethod = "certified",
         budget: int = 100,
+        certificate: Certificate = "proof",
+        delta: float = 1e-6,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -77,6 +81,14 @@ class DockSearches(OpenedDock):
             promising ones and tells how much of that is proven.
         budget : int, default 100
             Learnwares that "approximate" computes; at least as many as it returns.
+        certificate : {"proof", "chance"}, default "proof"
+            What "certified" is to give where a proof would compute more than a hundredth of the learnwares: "proof"
+            computes or scans what it takes. "chance" also leaves out what estimates by random features put far away, as
+            far as `optimize` or `ingest` made some: the result's method is then "chance", and `certified` is False.
+        delta : float, default 1e-6
+            The chance that one of the nearest, the candidates of the mixture included, is lost; at most 0.1. It rests
+            on the central limit theorem and is no proof; each exact value is compared with its estimate, and where one
+            is farther off than delta allows, the search goes on as for a proof and says so. A small delta costs little.
         status : {"usable", "any"}, default "usable"
             Whether learnwares count whose model was never started, for what it requires is not here.
         threads : int, optional
@@ -91,8 +103,8 @@ class DockSearches(OpenedDock):
         Raises
         ------
         InvalidArgument
-            For a k below 1, a negative mixture, an unknown rule, method or status, no specification, or a `max_memory`
-            in which not even one user has room.
+            For a k below 1, a negative mixture, an unknown rule, method, certificate or status, a delta out of range,
+            no specification, or a `max_memory` in which not even one user has room.
         """
         _require_specification(spec, "spec")
         from learndock.specification import SemanticQuery
@@ -105,6 +117,8 @@ class DockSearches(OpenedDock):
             mixture=mixture,
             method=method,
             budget=budget,
+            certificate=certificate,
+            delta=delta,
             status=status,
             threads=threads,
             max_memory=max_memory,
@@ -120,6 +134,8 @@ class DockSearches(OpenedDock):
         mixture: int | None = None,
         method: SearchMethod = "certified",
         budget: int = 100,
+        certificate: Certificate = "proof",
+        delta: float = 1e-6,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -134,7 +150,7 @@ class DockSearches(OpenedDock):
         semantic : SemanticQuery, SemanticSpecification or mapping, or a sequence of them, optional
             As in `search`, for all; or one for each of the `specs`, None for those that ask for nothing. Users who ask
             for the same are searched together.
-        k, rule, mixture, method, budget, status, threads, max_memory
+        k, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`; as many users are searched together as have room.
         on_progress : callable, optional
             Called as ``on_progress("search", done, total)``, in specifications.
@@ -156,6 +172,7 @@ class DockSearches(OpenedDock):
         if method not in get_args(SearchMethod):
             raise InvalidArgument(f"method: expected one of {', '.join(get_args(SearchMethod))}, got {method!r}")
         budget = positive_integer(budget, "budget")
+        chance = _chance(certificate, delta, method)
         wish = _wish(k, rule, mixture)
         if status not in get_args(SearchedStatus):
             raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
@@ -170,7 +187,7 @@ class DockSearches(OpenedDock):
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
             allowed = self._allowed(wanted)
-            asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told)
+            asked = Asked(wish, method, budget, chance, allowed, any_status, skipped, threads, max_memory, told)
             view, users = self._store.view(space), [specs[i] for i in places]
             found = search_space(view, users, asked)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
@@ -336,6 +353,19 @@ def _filters(semantic: Semantic | Sequence[Semantic | None] | None, count: int, 
 def _require_specification(value: object, name: str) -> None:
     if not isinstance(value, RKMETableSpecification):
         raise InvalidArgument(f"{name}: expected a specification, got {type(value).__name__}")
+
+
+def _chance(certificate: object, delta: object, method: SearchMethod) -> float | None:
+    """Delta where a chance is enough, None for a proof."""
+    if certificate not in get_args(Certificate):
+        raise InvalidArgument(f"certificate: expected one of {', '.join(get_args(Certificate))}, got {certificate!r}")
+    if isinstance(delta, bool) or not isinstance(delta, numbers.Real) or not 0 < float(delta) <= _LARGEST_DELTA:
+        raise InvalidArgument(f"delta: expected a number above 0, at most {_LARGEST_DELTA}, got {delta!r}")
+    if certificate == "proof":
+        return None
+    if method != "certified":
+        raise InvalidArgument(f"certificate: 'chance' is for method 'certified', got method {method!r}")
+    return float(delta)
 
 
 def _offset(on_progress: Progress, before: int, total: int) -> Progress:

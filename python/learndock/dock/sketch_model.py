@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "offsets": (np.float64, 1),
     "scales": (np.float32, 1),
 }
+# Of a model with features: sqrt(2 gamma) times normal numbers, and A K A^T.
+_FEATURE_ARRAYS: dict[str, tuple[type[np.generic], int]] = {"frequencies": (np.float64, 2), "gram": (np.float64, 2)}
 _TEMPORARY = ".incoming-"
 
 
@@ -65,6 +67,8 @@ class SketchFacts:
         How many the space held.
     predicted : float
         Exact evaluations of a search for 10, the median of leave-one-out searches, raised to that many.
+    features : int
+        Numbers of a specification's random features, which stand beside its sketch where bounds are weak; 0 for none.
     """
 
     gamma: float
@@ -73,6 +77,7 @@ class SketchFacts:
     noise_share: float
     specs: int
     predicted: float
+    features: int = 0
 
     @property
     def pays(self) -> bool:
@@ -81,8 +86,8 @@ class SketchFacts:
 
     @property
     def bytes_a_spec(self) -> int:
-        """Of codes, residuals and errors."""
-        return self.stages[-1] + 4 * len(self.stages) + 4
+        """Of codes, residuals and errors; of features and what is known of them."""
+        return self.stages[-1] + 4 * len(self.stages) + 4 + (self.features + 12 if self.features else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +105,10 @@ class SketchModel:
     offsets : ndarray of float64, shape (m,)
     scales : ndarray of float32, shape (m,)
         A coordinate is stored as the nearest of 255 steps of this length around the offset.
+    frequencies : ndarray of float64, shape (M, d), optional
+        Of the random features.
+    gram : ndarray of float64, shape (m, m), optional
+        A K A^T; with them.
     """
 
     name: str
@@ -108,6 +117,8 @@ class SketchModel:
     map: FloatArray
     offsets: FloatArray
     scales: npt.NDArray[np.float32]
+    frequencies: FloatArray | None = None
+    gram: FloatArray | None = None
 
     @cached_property
     def core(self) -> _core.SketchMap:
@@ -121,6 +132,17 @@ class SketchModel:
             self.facts.gamma,
         )
 
+    @cached_property
+    def features(self) -> _core.ResidualFeatures | None:
+        """What makes features, as the core has it."""
+        if self.frequencies is None or self.gram is None:
+            return None
+        return _core.ResidualFeatures(self.core, self.frequencies, self.gram)
+
+
+def _arrays_of(facts: SketchFacts) -> dict[str, tuple[type[np.generic], int]]:
+    return {**_ARRAYS, **(_FEATURE_ARRAYS if facts.features else {})}
+
 
 def write_model(sketches: Path, model: SketchModel) -> SketchModel:
     """Write a model into the folder of models, under a new name."""
@@ -129,7 +151,7 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
     try:
         temporary.mkdir(parents=True)
         sums = {}
-        for label in _ARRAYS:
+        for label in _arrays_of(model.facts):
             with new_file(temporary / f"{label}.npy") as file:
                 hashed = HashedFile(file)
                 np.save(hashed, getattr(model, label), allow_pickle=False)
@@ -144,7 +166,7 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(sketches)
-    return SketchModel(name, model.facts, model.landmarks, model.map, model.offsets, model.scales)
+    return replace(model, name=name)
 
 
 def open_model(folder: Path, space: Space) -> SketchModel | None:
@@ -158,7 +180,7 @@ def open_model(folder: Path, space: Space) -> SketchModel | None:
         about["stages"] = tuple(about["stages"])
         facts = SketchFacts(**about)
         arrays: dict[str, Any] = {
-            label: mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _ARRAYS.items()
+            label: mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _arrays_of(facts).items()
         }
         model = SketchModel(folder.name, facts, **arrays)
         # Shapes that disagree are found here.
@@ -166,6 +188,8 @@ def open_model(folder: Path, space: Space) -> SketchModel | None:
         dim = int(np.prod(space.input_shape))
         if (facts.gamma, model.landmarks.shape[1]) != (space.gamma, dim):
             raise ValueError(f"it is one of gamma {facts.gamma:g} and {model.landmarks.shape[1]} coordinates")
+        if model.frequencies is not None and 2 * len(model.frequencies) != facts.features:
+            raise ValueError(f"frequencies: got {len(model.frequencies)}")
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -183,7 +207,9 @@ def model_faults(folder: Path, space: Space) -> Iterator[str]:
         return
     try:
         yield from checksum_faults(folder, "model.json", _ARRAYS)
-        open_model(folder, space)
+        model = open_model(folder, space)
+        if model is not None and model.facts.features:
+            yield from checksum_faults(folder, "model.json", _FEATURE_ARRAYS)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learndock import _core, kernels
+from learndock.dock.feature_training import feature_count, with_features
 from learndock.dock.sketch_model import SketchFacts, SketchModel
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ __all__ = ["train_model"]
 _LANDMARKS = (256, 1024, 4096)
 # Prefixes of the coordinates that are tried. The last is the most that is stored.
 _PREFIXES = (16, 32, 64, 128, 256)
+# Where none proves enough: random features estimate the rest of 64 coordinates of 1,024 landmarks well.
+_LANDMARKS_OF_FEATURES, _COORDINATES_OF_FEATURES = 1024, 64
 _SAMPLE, _QUERIES, _NEIGHBOURS = 4096, 32, 10
 # On the diagonal of the landmarks' kernel matrix. It costs nothing: any A with A K A^T <= I bounds.
 _JITTER = 1e-3
@@ -96,7 +99,13 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
             break
     if best is None:
         raise ValueError("no landmarks")
-    return _model(best, sample, gamma, total)
+    model = _model(best, sample, gamma, total)
+    if not model.facts.pays and feature_count(model.facts):
+        # Then features are to prove nothing but estimate much: the less they have to, the better.
+        landmarks = points[:_LANDMARKS_OF_FEATURES]
+        width = min(_COORDINATES_OF_FEATURES, most_coordinates, len(landmarks))
+        model = _model(_trial(sample, landmarks, width, gamma, total, seed), sample, gamma, total)
+    return with_features(model, lambda: _kernel_matrix(model.landmarks.astype(np.float64), gamma), rng)
 
 
 def _sample(view: SpaceView, gamma: float, rng: np.random.Generator) -> _Sample:
@@ -148,6 +157,15 @@ def _trials(
         values = np.hstack([values, _core.values_at_points(batch.tiles, batch.weights, batch.offsets, more, gamma, 0)])
         map = _principal_map(values, landmarks, gamma, min(most_coordinates, count), seed)
         yield _tried(sample, landmarks, map, values @ map.T, total)
+
+
+def _trial(sample: _Sample, landmarks: FloatArray, width: int, gamma: float, total: int, seed: int) -> _Trial:
+    """One of so many coordinates, in one stage."""
+    batch = sample.packed
+    values = _core.values_at_points(batch.tiles, batch.weights, batch.offsets, landmarks, gamma, 0)
+    map = _principal_map(values, landmarks, gamma, width, seed)
+    coordinates = values @ map.T
+    return _Trial(landmarks, map, coordinates, (len(map),), _survivors(sample, coordinates, total), 0.0)
 
 
 def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, width: int, seed: int) -> FloatArray:

@@ -1,4 +1,6 @@
-"""The sketches of a segment's specifications: three .npy files in a folder within the segment's, named by their model.
+"""The sketches of a segment's specifications: .npy files in a folder within the segment's, named by their model.
+
+Three of them, and two more of random features where the model has some.
 
 They are made of the segment and can be made again at any time, so the catalog names only the model; a segment that has
 none of that model is searched exactly. sketch.json holds the sha256 of each array.
@@ -9,8 +11,8 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,6 +46,8 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "residuals": (np.float32, 2),
     "errors": (np.float32, 1),
 }
+# Of sketches with features; a search does without them where they are missing.
+_FEATURE_ARRAYS: dict[str, tuple[type[np.generic], int]] = {"feature_codes": (np.int8, 1), "measures": (np.float32, 2)}
 _PREFIX, _TEMPORARY = "sketch-", ".incoming-"
 _LANES = 16
 
@@ -58,17 +62,24 @@ class Sketches:
         [stage][block of 16 specifications][coordinate][specification].
     residuals : ndarray of float32, shape (stages, padded)
     errors : ndarray of float32, shape (padded,)
+    feature_codes : ndarray of int8, shape (2M * padded,), optional
+        Random features, [block][frequency][cosine, sine][specification].
+    measures : ndarray of float32, shape (3, padded), optional
+        With them: squared norm of the residual, scale and error.
     """
 
     codes: npt.NDArray[np.int8]
     residuals: npt.NDArray[np.float32]
     errors: npt.NDArray[np.float32]
+    feature_codes: npt.NDArray[np.int8] | None = None
+    measures: npt.NDArray[np.float32] | None = None
 
 
 def make_sketches(model: SketchModel, segment: Segment, *, threads: int = 0) -> Sketches:
     """Sketch all specifications of a segment."""
     batch = segment.packed
-    return Sketches(*model.core.encode(batch.tiles, batch.weights, batch.offsets, segment.self_inner, threads))
+    maker = model.core if model.features is None else model.features
+    return Sketches(*maker.encode(batch.tiles, batch.weights, batch.offsets, segment.self_inner, threads))
 
 
 def sketches_folder(segment_folder: Path, model_name: str) -> Path:
@@ -82,7 +93,7 @@ def write_sketches(segment_folder: Path, model: SketchModel, sketches: Sketches)
     try:
         temporary.mkdir()
         sums = {}
-        for label in _ARRAYS:
+        for label in _labels(with_features=sketches.feature_codes is not None):
             with new_file(temporary / f"{label}.npy") as file:
                 hashed = HashedFile(file)
                 np.save(hashed, getattr(sketches, label), allow_pickle=False)
@@ -101,7 +112,9 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
     """Map the sketches of a segment with `count` specifications; None where it has none of this model."""
     folder = sketches_folder(segment_folder, model.name)
     try:
-        sketches = Sketches(*(mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _ARRAYS.items()))
+        sketches = Sketches(*_mapped(folder, _ARRAYS))
+        if model.facts.features and (folder / "feature_codes.npy").exists():
+            sketches = replace(sketches, **dict(zip(_FEATURE_ARRAYS, _mapped(folder, _FEATURE_ARRAYS), strict=True)))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -109,12 +122,27 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
     except (ValueError, TypeError) as error:
         raise DockError(f"{folder}: the sketches are damaged ({error}); `learndock optimize` makes others") from None
     padded, stages = -(-count // _LANES) * _LANES, model.facts.stages
-    shapes = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
+    shapes: tuple[tuple[int, ...], ...] = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
     if shapes != ((padded * stages[-1],), (len(stages), padded), (padded,)):
         raise DockError(
             f"{folder}: the sketches are damaged (their shapes are {shapes}); `learndock optimize` makes others"
         )
+    if sketches.feature_codes is not None and sketches.measures is not None:
+        shapes = (sketches.feature_codes.shape, sketches.measures.shape)
+        if shapes != ((padded * model.facts.features,), (3, padded)):
+            raise DockError(
+                f"{folder}: the sketches are damaged (the shapes of their features are {shapes}); "
+                "`learndock optimize` makes others"
+            )
     return sketches
+
+
+def _labels(*, with_features: bool) -> tuple[str, ...]:
+    return (*_ARRAYS, *(_FEATURE_ARRAYS if with_features else ()))
+
+
+def _mapped(folder: Path, arrays: dict[str, tuple[type[np.generic], int]]) -> list[npt.NDArray[Any]]:
+    return [mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in arrays.items()]
 
 
 def sketch_faults(segment_folder: Path, model: SketchModel, count: int) -> Iterator[str]:
@@ -123,7 +151,7 @@ def sketch_faults(segment_folder: Path, model: SketchModel, count: int) -> Itera
     if not folder.exists():
         return
     try:
-        yield from checksum_faults(folder, "sketch.json", _ARRAYS)
+        yield from checksum_faults(folder, "sketch.json", _labels(with_features=model.facts.features > 0))
         open_sketches(segment_folder, model, count)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"

@@ -102,6 +102,19 @@ class SpaceView:
         )
 
     @cached_property
+    def feature_set(self) -> _core.FeatureSet | None:
+        """The sketches with their random features; None where some have none."""
+        features = None if self.model is None else self.model.features
+        batches = [
+            (sketches.codes, sketches.errors, sketches.feature_codes, sketches.measures, len(self.named[name]))
+            for name, sketches in self.sketches.items()
+            if sketches.feature_codes is not None and sketches.measures is not None
+        ]
+        if features is None or not batches or len(batches) < len(self.sketches):
+            return None
+        return _core.FeatureSet(features, batches)
+
+    @cached_property
     def _alive(self) -> npt.NDArray[np.bool_]:
         alive = np.ones(len(self.ids), dtype=bool)
         for name, start, end in zip(self.named, self.starts, self.starts[1:], strict=False):
@@ -171,7 +184,7 @@ class SpecStore:
                 if known is not None and known.generation == generation:
                     return known
                 try:
-                    view = self._load(connection, space, generation, {} if known is None else known.named)
+                    view = self._load(connection, space, generation, known)
                 except FileNotFoundError:
                     continue
             if view.segments:
@@ -191,18 +204,16 @@ class SpecStore:
             return {space: all_of_it for space, (all_of_it, _) in counts.items()}
         return {space: usable for space, (_, usable) in counts.items() if usable}
 
-    def _load(
-        self, connection: sa.Connection, space: Space, generation: int, known: Mapping[str, Segment]
-    ) -> SpaceView:
+    def _load(self, connection: sa.Connection, space: Space, generation: int, known: SpaceView | None) -> SpaceView:
         space_id = {known_space: id for id, known_space in rows.spaces_by_id(connection).items()}.get(space)
         if space_id is None:
             return SpaceView(generation, {}, None, {}, np.empty(0, np.int64))
         # Segments never change, so those of the view before serve on; those that are gone go with it.
         named = {}
         for name in rows.segment_names(connection, space_id):
-            segment = known.get(name)
+            segment = None if known is None else known.named.get(name)
             named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
-        model, sketches = self._sketches(connection, space_id, space, named)
+        model, sketches = self._sketches(connection, space_id, space, named, None if known is None else known.model)
         named = {name: named[name] for name in (*sketches, *(name for name in named if name not in sketches))}
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
@@ -219,11 +230,19 @@ class SpecStore:
         )
 
     def _sketches(
-        self, connection: sa.Connection, space_id: int, space: Space, named: Mapping[str, Segment]
+        self,
+        connection: sa.Connection,
+        space_id: int,
+        space: Space,
+        named: Mapping[str, Segment],
+        known: SketchModel | None,
     ) -> tuple[SketchModel | None, dict[str, Sketches]]:
         """The model of a space's sketches, and those of its segments that have some."""
         name = rows.sketch_model_names(connection).get(space_id)
-        model = None if name is None else open_model(self._layout.sketches / name, space)
+        if known is not None and known.name == name:
+            model: SketchModel | None = known
+        else:
+            model = None if name is None else open_model(self._layout.sketches / name, space)
         if model is None:
             return None, {}
         found = {
