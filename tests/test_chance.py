@@ -215,7 +215,7 @@ def test_hidden_specifications_and_filters_are_kept_out(weak):
     for user in weak.users[:3]:
         best = [hit.id for hit in first(weak, user)]
         allowed = view.ids[random.random(len(view.ids)) < 0.5]
-        options = (Wish(10, "distance", 20), "certified", 100, 1e-6, allowed, False, 0, None, None, unheard)
+        options = (Wish(10, "distance", 20), "certified", 100, allowed, False, 0, None, None, unheard, 1e-6)
         result = search_space(view, [user], Asked(*options))[0]
         exact = search_space(view, [user], replace(Asked(*options), method="exact"))[0]
         assert_same(result, exact)
@@ -281,6 +281,11 @@ def test_files_without_features_are_searched_as_before(weak, tmp_path):
     np.save(folder / "feature_codes.npy", np.zeros(16, np.int8))
     with ld.Dock(tmp_path / "copy") as copy, pytest.raises(DockError, match="features"):
         copy.search(weak.users[0], certificate="chance")
+    with ld.Dock(tmp_path / "copy") as copy:
+        assert any("feature_codes" in problem.message for problem in copy.verify().problems)
+        copy.optimize()
+        assert not copy.verify().problems
+        assert copy.search(weak.users[0], certificate="chance").method == "chance"
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,6 @@ class Asked:
     method : {"certified", "exact", "approximate"}
     budget : int
         Specifications that "approximate" computes.
-    delta : float, optional
-        The chance with which "certified" may lose one of the nearest; None for a proof.
     allowed : ndarray of int64, optional
         Ids that the semantic filter lets through, ascending; None for all.
     any_status : bool
@@ -79,18 +77,20 @@ class Asked:
         Bytes to work with; so many users are searched together as have room.
     on_progress : callable
         Told after each group of users.
+    delta : float, optional
+        The chance with which "certified" may lose one of the nearest; None for a proof.
     """
 
     wish: Wish
     method: SearchMethod
     budget: int
-    delta: float | None
     allowed: IndexArray | None
     any_status: bool
     skipped: int
     threads: int | None
     max_memory: int | None
     on_progress: Progress
+    delta: float | None = None
 
 
 @dataclass(slots=True)

@@ -187,7 +187,7 @@ class DockSearches(OpenedDock):
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
             allowed = self._allowed(wanted)
-            asked = Asked(wish, method, budget, chance, allowed, any_status, skipped, threads, max_memory, told)
+            asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told, chance)
             view, users = self._store.view(space), [specs[i] for i in places]
             found = search_space(view, users, asked)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
@@ -205,6 +205,8 @@ class DockSearches(OpenedDock):
         mixture: int | None = None,
         method: SearchMethod = "certified",
         budget: int = 100,
+        certificate: Certificate = "proof",
+        delta: float = 1e-6,
         status: SearchedStatus = "usable",
         threads: int | None = None,
         max_memory: int | None = None,
@@ -225,7 +227,7 @@ class DockSearches(OpenedDock):
             As `RKMETableSpecification.fit` takes it.
         gamma : float, default 0.1
             Only learnwares of this gamma are compared.
-        k, semantic, rule, mixture, method, budget, status, threads, max_memory
+        k, semantic, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`.
         permutations : int, default 999
             Random divisions of a test; no p-value is below 1 / (1 + permutations).
@@ -269,6 +271,8 @@ class DockSearches(OpenedDock):
             mixture=mixture,
             method=method,
             budget=budget,
+            certificate=certificate,
+            delta=delta,
             status=status,
             threads=threads,
             max_memory=max_memory,
