@@ -118,6 +118,7 @@ def _facts(result: Any) -> dict[str, Any]:
         "skipped": result.skipped,
         "compared": result.compared,
         "work": result.work,
+        "warnings": list(result.warnings),
     }
 
 
@@ -148,6 +149,8 @@ def _print(result: Any) -> None:
         print_line(f"mixture of {len(result.mixture.ids)}: squared MMD {result.mixture.mmd2:.6f}")
     proof = "proven to be the nearest" if result.certified else "not proven"
     print_line(f"{proof} ({result.method}){_skipped(result)}")
+    for warning in result.warnings:
+        print_line(f"warning: {warning}")
 
 
 def _skipped(result: Any) -> str:
