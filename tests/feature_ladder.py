@@ -34,7 +34,7 @@ class Residuals:
         f, g = self.features(*p), self.features(*q)
         count = len(self.frequencies)
         estimate = distance2 + norms - 2 * float(np.real(f @ g.conj())) / count
-        return estimate, 2 * float(np.sqrt(np.mean(np.abs(f) ** 2 * np.abs(g) ** 2) / count))
+        return estimate, 2 * float(np.sqrt(np.mean(np.real(f * g.conj()) ** 2) / count))
 
 
 def case(rng, *, dim, count, width=5, frequencies=32, offset=0.0, signed=True):
@@ -88,7 +88,7 @@ def climb() -> None:
         sketch, query = asked(features, sketches, *user, plain.gamma)
         every = np.arange(count)
         centre = plain.landmarks.mean(axis=0)
-        waves = query.waves.reshape(-1, 3)
+        waves = query.waves.reshape(-1, 2)
         expected = plain.features(*user) * np.exp(-1j * plain.frequencies @ centre)
         size = np.abs(user[1]).sum()
         assert np.abs(waves[:, 0] + 1j * waves[:, 1] - expected).max() < 1e-6 * size, dim
@@ -105,8 +105,10 @@ def climb() -> None:
         found = stored.deviations(sketch, query, every, mmd2, 1)
         for i in every:
             estimate, sigma = plain.estimate((points[i], weights[i]), user)
-            z = abs(mmd2[i] - estimate) / sigma
-            assert z - 0.03 * (np.abs(weights[i]).sum() + size) ** 2 / sigma <= found[i] <= z * (1 + 1e-6), (dim, i)
+            z = (estimate - mmd2[i]) / sigma
+            least = abs(z) - 0.03 * (np.abs(weights[i]).sum() + size) ** 2 / sigma
+            assert least <= abs(found[i]) <= abs(z) * (1 + 1e-6), (dim, i)
+            assert found[i] * z >= 0
 
 
 if __name__ == "__main__":

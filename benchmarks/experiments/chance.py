@@ -64,7 +64,7 @@ def users(raw: RawFamilies, count: int, gamma: float, random: np.random.Generato
 def z_of_members(
     view: SpaceView, specs: list[ld.RKMETableSpecification], k: int, deviations: float
 ) -> tuple[FloatArray, int]:
-    """Of each user's k true members: |exact - estimate| / sigma; and how many bounds at so many sigma are too high."""
+    """Of each user's k true members: (estimate - exact) / sigma; and how many bounds at so many sigma are too high."""
     if view.model is None or view.model.features is None or view.feature_set is None:
         raise SystemExit("this dock has no features: its proofs are cheap")
     found, lost = [], 0
@@ -132,7 +132,7 @@ def main() -> None:
             searched(dock, users(raw, asked.users, asked.gamma, random), 10, asked.delta)
             limit = deviations_for(asked.delta, 10)
             z, lost = z_of_members(view, users(raw, asked.members // 10, asked.gamma, random), 10, limit)
-            print(f"{len(z)} true members: largest z {z.max():.2f}, limit {limit:.2f}, lost {lost}")
+            print(f"{len(z)} true members: lost {lost}, limit {limit:.2f}, largest z {np.abs(z).max():.2f}")
 
 
 if __name__ == "__main__":

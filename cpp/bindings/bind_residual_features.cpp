@@ -139,7 +139,7 @@ class FeatureSet {
     for (Index i = 0; i < chosen.shape(0); ++i)
       if (chosen.data()[i] < 0 || chosen.data()[i] >= total_) throw py::value_error("chosen: outside the sketches");
     require_size(static_cast<Index>(sketch.coordinates.size()), features_->map().coordinates(), "sketch: coordinates");
-    require_size(static_cast<Index>(query.waves.size()), 3 * features_->frequency_count(), "query: waves");
+    require_size(static_cast<Index>(query.waves.size()), 2 * features_->frequency_count(), "query: waves");
     return chosen;
   }
 

@@ -216,7 +216,7 @@ FeatureQuery ResidualFeatures::query(const Embedding& embedding, const SketchQue
   Eigen::RowVectorXd waves(width());
   std::vector<double> centred(embedding.count * embedding.dim);
   FeatureQuery query;
-  query.waves.resize(3 * frequency_count_);
+  query.waves.resize(2 * frequency_count_);
   query.norm = infinity;
   query.square = residual_square(sketch.exact.data(), self_inner);
   if (!waves_of(embedding, centred.data(), waves.data())) return query;
@@ -226,10 +226,8 @@ FeatureQuery ResidualFeatures::query(const Embedding& embedding, const SketchQue
   if (!std::isfinite(query.square) || !std::isfinite(static_cast<float>(squares))) return query;
   query.norm = std::sqrt(squares / static_cast<double>(frequency_count_));
   for (Index j = 0; j < frequency_count_; ++j) {
-    const double cosine = waves[j], sine = waves[frequency_count_ + j];
-    query.waves[3 * j] = static_cast<float>(cosine);
-    query.waves[3 * j + 1] = static_cast<float>(sine);
-    query.waves[3 * j + 2] = static_cast<float>(cosine * cosine + sine * sine);
+    query.waves[2 * j] = static_cast<float>(waves[j]);
+    query.waves[2 * j + 1] = static_cast<float>(waves[frequency_count_ + j]);
   }
   return query;
 }
@@ -249,7 +247,7 @@ void deviations_of(const FeatureSearch& search, const Index* chosen, const doubl
   for_each_chosen(search, chosen, chosen_count, team, [&](Index i, const Comparison& found) {
     const double above = mmd2[i] - found.estimate;
     const double beyond = std::abs(above) - found.slack - (above > 0 ? looseness * found.distance2 : 0);
-    deviations[i] = beyond > 0 ? beyond / found.sigma : 0;
+    deviations[i] = beyond > 0 ? (above > 0 ? -beyond : beyond) / found.sigma : 0;
   });
 }
 

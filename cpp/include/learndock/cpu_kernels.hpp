@@ -178,7 +178,7 @@ struct CpuKernels {
   void (*wave_sums)(const Embedding& of, const double* tiles, Index tiles_count, double* cosines, double* sines);
 
   /// For one block of stored features [frequency][cosine, sine][tile_lanes], f_P, and f_Q as waves [frequency][cosine,
-  /// sine, square of both]: sum_j Re f_P[j] conj(f_Q[j]) and sum_j |f_P[j]|^2 |f_Q[j]|^2, in units of the codes.
+  /// sine]: the sums of x[j] = Re f_P[j] conj(f_Q[j]) and of x[j]^2, in units of the codes.
   void (*feature_products)(const std::int8_t* codes, const float* waves, Index frequency_count, float* products,
                            float* squares);
 };

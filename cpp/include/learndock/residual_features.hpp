@@ -14,11 +14,12 @@
 //
 //     f_P[j] = sum_i b_i exp(i <w_j, z_i>) - sum_l a_l exp(i <w_j, landmark_l>),
 //
-// Re f_P[j] conj(f_Q[j]) has that expectation, so the mean over j is off by about sigma = (mean |f_P|^2 |f_Q|^2 /
-// M)^1/2 at most, and normally distributed as far as the central limit theorem goes. Stored are 2M numbers in 8 bits
-// with a scale for each embedding; the errors of that are taken off the bound.
+// x[j] = Re f_P[j] conj(f_Q[j]) has that expectation, so the mean over j is off by about sigma = (mean x^2 / M)^1/2 at
+// most, and normally distributed as far as the central limit theorem goes: the second moment of the pair's own terms is
+// at least their variance, and up to twice it where P and Q are near. Stored are 2M numbers in 8 bits with a scale for
+// each embedding; the errors of that are taken off the bound.
 //
-// Cost of a comparison: 2M bytes read, 10 M flops. Of an embedding: K M sines and cosines, and 2 M m flops.
+// Cost of a comparison: 2M bytes read, 6 M flops. Of an embedding: K M sines and cosines, and 2 M m flops.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +38,7 @@ struct StoredFeatures {
 
 /// The features of one embedding that asks.
 struct FeatureQuery {
-  std::vector<float> waves;  ///< [frequency][cosine, sine, square of both]
+  std::vector<float> waves;  ///< [frequency][cosine, sine]
   double square = 0;         ///< n_Q^2
   double norm = 0;           ///< (mean |f_Q|^2)^1/2, infinite where nothing is known
 };
@@ -86,7 +87,8 @@ struct FeatureSearch {
 void chance_bounds(const FeatureSearch& search, double deviations, const Index* chosen, Index chosen_count,
                    ThreadTeam& team, float* bounds);
 
-/// By how many sigma the true MMD^2 of chosen places are off the estimates, beyond what the known errors explain.
+/// By how many sigma the true MMD^2 of chosen places are off the estimates, beyond what the known errors explain;
+/// positive where an estimate is too high, so that a bound may be.
 void deviations_of(const FeatureSearch& search, const Index* chosen, const double* mmd2, Index chosen_count,
                    ThreadTeam& team, double* deviations);
 

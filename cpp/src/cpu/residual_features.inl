@@ -85,8 +85,9 @@ void feature_products(const std::int8_t* codes, const float* waves, Index freque
     for (Index j = 0; j < frequency_count; ++j) {
       const std::int8_t* at = codes + 2 * j * tile_lanes + part * lanes;
       const Vec<float> cosine = widen_codes(at), sine = widen_codes(at + tile_lanes);
-      product += cosine * waves[3 * j] + sine * waves[3 * j + 1];
-      square += (cosine * cosine + sine * sine) * waves[3 * j + 2];
+      const Vec<float> term = cosine * waves[2 * j] + sine * waves[2 * j + 1];
+      product += term;
+      square += term * term;
     }
     store(products + part * lanes, product);
     store(squares + part * lanes, square);

@@ -266,7 +266,7 @@ class _Prover:
 
         Ends early where bounds that hold with a chance are refuted by an exact value, or too weak.
         """
-        user, size = self.user, _BLOCK
+        user, size = self.user, _BLOCK if chance is None else _MANY
         computed = np.zeros(len(left), dtype=bool)
         while len(near := np.flatnonzero(~computed & (bounds <= user.reach))):
             # The first go lowers the reach.

@@ -8,7 +8,8 @@ normal law bounds: only the specifications that are truly wanted can be lost by 
 specifications that were not made for the frequencies of this dock. It is no proof.
 
 So every exact value that a search computes is compared with its estimate. One that is off by more than t sigma refutes
-the law, and the search goes on without it.
+the law, and the search goes on without it. Of specifications that are computed because their bounds are low, only
+estimates that are too high say something: among many, those with the lowest estimates are there for being too low.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Chance:
     audited : int
         How many exact values were compared.
     largest_z : float
-        Of |exact - estimate| / sigma, beyond what known errors explain.
+        Of (estimate - exact) / sigma, beyond what known errors explain; without the sign where bounds chose nothing.
     """
 
     features: _core.FeatureSet
@@ -76,14 +77,18 @@ class Chance:
         return self.features.bounds(self.sketch, self.query, self.deviations, at, threads)
 
     def audit(self, at: IndexArray, mmd2: FloatArray, threads: int) -> None:
-        """Compare exact values; those of an earlier call come first and are not compared again."""
+        """Compare exact values; those of an earlier call come first and are not compared again.
+
+        Those of the first call are taken as computed before there were bounds.
+        """
+        chosen_by_bounds = self._seen > 0
         at, mmd2 = at[self._seen :], mmd2[self._seen :]
         self._seen += len(at)
         sketched = at < self.features.total
         at, mmd2 = at[sketched], mmd2[sketched]
         self.audited += len(at)
         z = self.features.deviations(self.sketch, self.query, at, mmd2, threads)
-        self.largest_z = max(self.largest_z, float(np.max(z, initial=0.0)))
+        self.largest_z = max(self.largest_z, float(np.max(z if chosen_by_bounds else np.abs(z), initial=0.0)))
 
     @property
     def work(self) -> dict[str, float]:
