@@ -137,6 +137,8 @@ def test_the_weak_case_is_known_and_gets_features(weak):
     arrays = [np.load(file) for file in folder.glob("*.npy")]
     assert len(arrays) == 5
     assert sum(array.nbytes for array in arrays) == weak.count * facts.bytes_a_spec  # a multiple of 16
+    (space,) = weak.dock.stats().spaces
+    assert space.sketch_bytes == weak.count * facts.bytes_a_spec
     sums = json.loads((folder / "sketch.json").read_bytes())["sha256"]
     assert {*sums} == {file.stem for file in folder.glob("*.npy")}
 
@@ -317,7 +319,7 @@ def test_a_gamma_that_does_not_rank_is_named_and_gets_no_features(tmp_path):
         for options in ({}, {"method": "exact"}, {"certificate": "chance"}):
             result = dock.search(user, **options)
             (warning,) = result.warnings
-            assert warning.startswith("gamma 100 does not rank here: 100% of")
+            assert warning.startswith("gamma 100 does not rank: points are strangers to each other (noise share 1.00)")
             assert f"warning: {warning}" in repr(result)
             assert "does not rank" in result._repr_html_()
             assert result.certified

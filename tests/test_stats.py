@@ -36,7 +36,7 @@ def test_a_space_without_sketches_is_scanned(dock):  # noqa: F811
     # 60 x 6 points in tiles of 16 points, and their weights, in float32.
     assert one.point_bytes == -(-60 * 6 // 16) * 16 * 3 * 4 + 60 * 6 * 4
     unknown = ("sketch_bytes_a_spec", "landmarks", "coordinates", "stages", "noise_share", "predicted", "median_gamma")
-    assert all(getattr(one, name) is None for name in (*unknown, "advice"))
+    assert all(getattr(one, name) is None for name in (*unknown, "features", "advice"))
 
 
 def test_the_facts_of_sketches(dock):  # noqa: F811
@@ -51,8 +51,9 @@ def test_the_facts_of_sketches(dock):  # noqa: F811
     assert one.coordinates == one.stages[-1]
     assert one.landmarks in (8, 16, 32)
     assert one.predicted == facts.predicted
-    # A byte a coordinate, a float32 residual a stage and one for the error; in blocks of 16.
-    assert one.sketch_bytes_a_spec == one.coordinates + 4 * len(one.stages) + 4
+    # A byte a coordinate, a float32 residual a stage and one for the error; and of features three; in blocks of 16.
+    assert one.features == 512
+    assert one.sketch_bytes_a_spec == one.coordinates + 4 * len(one.stages) + 4 + one.features + 3 * 4
     assert one.sketch_bytes == 64 * one.sketch_bytes_a_spec
     files = (dock.path / "specs").glob("*/sketch-*/*.npy")
     assert one.sketch_bytes == sum(np.load(path).nbytes for path in files)

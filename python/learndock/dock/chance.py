@@ -24,15 +24,11 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock import _core
-    from learndock.dock.sketch_model import SketchModel
 
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
 
-__all__ = ["Chance", "chance_warning", "deviations_for", "ranking_warning"]
-
-# Share of ||P||^2 that single points have with themselves, above which the nearest are those of the lowest norm.
-_NOISE = 0.8
+__all__ = ["Chance", "chance_warning", "deviations_for"]
 
 
 def deviations_for(delta: float, wanted: int) -> float:
@@ -103,14 +99,4 @@ def chance_warning(chance: Chance | None) -> tuple[str, ...]:
     return (
         f"certificate 'chance' was turned off for this search: an exact value is {chance.largest_z:.3g} standard "
         f"deviations off its estimate, more than the {chance.deviations:.3g} that delta {chance.delta:g} allows",
-    )
-
-
-def ranking_warning(model: SketchModel | None) -> tuple[str, ...]:
-    """What to say where distances are noise."""
-    if model is None or model.facts.noise_share <= _NOISE:
-        return ()
-    return (
-        f"gamma {model.facts.gamma:g} does not rank here: {model.facts.noise_share:.0%} of an embedding's squared norm "
-        "is that of its single points, which are too far apart to be compared; a smaller gamma may rank",
     )

@@ -22,10 +22,11 @@ import numpy as np
 
 from learndock.config import resolve_threads
 from learndock.dock.certified import Found, certified_nearest
-from learndock.dock.chance import chance_warning, ranking_warning
+from learndock.dock.chance import chance_warning
 from learndock.dock.greedy_dock import greedy_over_dock
 from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
+from learndock.dock.noise import ranking_warning
 from learndock.dock.results import Hit, Mixture, SearchResult
 from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products, scan, thin_out
 from learndock.dock.score import reference_scores

@@ -20,6 +20,7 @@ import numpy as np
 
 from learndock import _core
 from learndock._durable import new_file, sync_folder
+from learndock.dock.noise import gamma_of_points
 from learndock.dock.segments import HashedFile, mapped_array
 from learndock.dock.zips import sha256_of
 from learndock.errors import DockError
@@ -131,6 +132,11 @@ class SketchModel:
             list(self.facts.stages),
             self.facts.gamma,
         )
+
+    @cached_property
+    def median_gamma(self) -> float | None:
+        """`learndock.median_gamma` of the landmarks, None where they do not differ."""
+        return gamma_of_points(self.landmarks)
 
     @cached_property
     def features(self) -> _core.ResidualFeatures | None:

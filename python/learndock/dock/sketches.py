@@ -74,6 +74,12 @@ class Sketches:
     feature_codes: npt.NDArray[np.int8] | None = None
     measures: npt.NDArray[np.float32] | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Of all arrays."""
+        arrays = (self.codes, self.residuals, self.errors, self.feature_codes, self.measures)
+        return sum(array.nbytes for array in arrays if array is not None)
+
 
 def make_sketches(model: SketchModel, segment: Segment, *, threads: int = 0) -> Sketches:
     """Sketch all specifications of a segment."""

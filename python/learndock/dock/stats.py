@@ -8,22 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock.dock import rows
+from learndock.dock.noise import gamma_advice
 from learndock.dock.presentation import frame, html_table, number
 from learndock.dock.space import Space
-from learndock.errors import InvalidArgument
-from learndock.specification import median_gamma
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     import pandas as pd
 
     from learndock.dock.catalog import Catalog
     from learndock.dock.store import SpaceView, SpecStore
 
 __all__ = ["HEADS", "DockStats", "SpaceStats", "cells", "dock_stats"]
-
-# Shares of noise above which bounds are weak, and above which distances say nothing: measured on made and real docks.
-_WEAK, _MEANINGLESS = 0.5, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +58,9 @@ class SpaceStats:
         Whether a certified search scans this space: it has no sketches, or they would not spare it two thirds.
     median_gamma : float or None
         `learndock.median_gamma` of the landmarks: one at which distances mean something.
+    features : int or None
+        Random features of each specification, a byte each, which searches with ``certificate="chance"`` look at; 0
+        where bounds are strong enough without.
     """
 
     space: Space
@@ -80,27 +78,14 @@ class SpaceStats:
     predicted: float | None
     scanned: bool
     median_gamma: float | None
+    features: int | None = None
 
     @property
     def advice(self) -> str | None:
         """What to know before trusting a search of this space, and what to do; None where all is well."""
-        if self.noise_share is None or self.noise_share <= _WEAK:
+        if self.noise_share is None:
             return None
-        gamma = self.space.gamma
-        # Of specifications with hardly more than one point the share is high at any gamma.
-        if self.median_gamma is None or self.median_gamma >= gamma:
-            return None
-        instead = f"gamma={self.median_gamma:.2g}, 1 / the median squared distance of its points"
-        if self.noise_share > _MEANINGLESS:
-            return (
-                f"gamma {gamma:g} does not rank: points are strangers to each other (noise share "
-                f"{self.noise_share:.2f}), so that distances tell the size of embeddings and not how alike they are. "
-                f"Fit specifications with a smaller gamma, such as {instead}."
-            )
-        return (
-            f"bounds are weak at gamma {gamma:g} (noise share {self.noise_share:.2f}): a proof takes many exact "
-            f"values, or a scan. A smaller gamma makes them stronger, such as {instead}."
-        )
+        return gamma_advice(self.space.gamma, self.noise_share, self.median_gamma)
 
 
 # Columns of tables, by what is in them.
@@ -117,6 +102,7 @@ _COLUMNS = (
     "sketch_bytes_a_spec",
     "landmarks",
     "coordinates",
+    "features",
     "stages",
     "noise_share",
     "predicted",
@@ -207,7 +193,7 @@ def _space_stats(space: Space, view: SpaceView) -> SpaceStats:
         waiting=0 if view.waiting is None else len(view.waiting),
         sketched=int(np.count_nonzero(alive[: view.sketched])),
         point_bytes=sum(segment.packed.tiles.nbytes + segment.packed.weights.nbytes for segment in view.segments),
-        sketch_bytes=sum(one.codes.nbytes + one.residuals.nbytes + one.errors.nbytes for one in sketches),
+        sketch_bytes=sum(one.nbytes for one in sketches),
         sketch_bytes_a_spec=None if model is None else model.facts.bytes_a_spec,
         landmarks=None if model is None else len(model.landmarks),
         coordinates=None if model is None else model.facts.stages[-1],
@@ -215,12 +201,6 @@ def _space_stats(space: Space, view: SpaceView) -> SpaceStats:
         noise_share=None if model is None else model.facts.noise_share,
         predicted=None if model is None else model.facts.predicted,
         scanned=model is None or not sketches or not model.facts.pays,
-        median_gamma=None if model is None else _median_gamma(model.landmarks),
+        median_gamma=None if model is None else model.median_gamma,
+        features=None if model is None else model.facts.features,
     )
-
-
-def _median_gamma(points: npt.NDArray[np.float32]) -> float | None:
-    try:
-        return median_gamma(points)
-    except InvalidArgument:  # of points that do not differ
-        return None
