@@ -640,3 +640,31 @@ def test_the_map_of_a_model_bounds(filled, small, gamma, landmarks):
     values = np.linalg.eigvalsh(model.map @ K @ model.map.T)
     assert values[-1] < 1
     assert values[0] > -1e-9
+
+
+def test_a_model_whose_proofs_have_become_weak_is_replaced(small, tmp_path):
+    from learndock.dock import sketch_training
+
+    small.setattr(sketch_training, "_LANDMARKS", (16, 64))
+    rng = np.random.default_rng(3)
+
+    def families(centres, count):
+        points = centres[rng.integers(len(centres), size=count)][:, None] + 0.3 * rng.normal(size=(count, 8, 3))
+        return points, np.full((count, 8), 1 / 8)
+
+    here = rng.normal(size=(5, 3))
+    for moved, same in ((0.0, True), (20.0, False)):
+        with ld.Dock(tmp_path / str(moved)) as dock:  # noqa: F811
+            points, weights = families(here, 600)
+            dock.ingest(points=points, weights=weights, gamma=1.0)
+            dock.optimize()
+            before = models(dock)
+            # No landmark lies near those that are moved: of them the model proves nothing.
+            points, weights = families(here + moved, 500)
+            dock.ingest(points=points, weights=weights, gamma=1.0)
+            dock.optimize()
+            assert (models(dock) == before) is same
+            asking = ld.RKMETableSpecification(points[0] + 0.01, weights[0], gamma=1.0)
+            by_bounds, by_scan = (dock.search(asking, method=method) for method in ("certified", "exact"))
+            assert by_bounds.method == "certified"
+            assert [hit.id for hit in by_bounds.singles] == [hit.id for hit in by_scan.singles]

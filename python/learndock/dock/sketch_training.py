@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
 
-__all__ = ["train_model"]
+__all__ = ["is_weak", "train_model"]
 
 # Numbers of landmarks, tried in turn while that helps.
 _LANDMARKS = (256, 1024, 4096)
@@ -49,6 +49,8 @@ _WORTH, _WEAK = 0.8, 0.02
 _SPECS_A_LANDMARK = 8
 # More bytes must bring a search to this share of its cost; to the second one above so many coordinates.
 _WORTH_BYTES, _WORTH_MANY, _MANY = 0.85, 0.5, 128
+# A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
+_WEAKER, _WEAKER_SHARE = 2.0, 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,17 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     return with_features(model, lambda: _kernel_matrix(model.landmarks.astype(np.float64), gamma), rng)
 
 
+def is_weak(model: SketchModel, view: SpaceView, *, seed: int = 1) -> bool:
+    """Whether a space has got specifications of which its model proves less than of those that it was made for."""
+    facts, total = model.facts, int(view.starts[-1])
+    sample = _sample(view, facts.gamma, np.random.default_rng(seed))
+    batch, landmarks = sample.packed, model.landmarks.astype(np.float64)
+    values = _core.values_at_points(batch.tiles, batch.weights, batch.offsets, landmarks, facts.gamma, 0)
+    now, _ = _survivors(sample, values @ model.map.T, total)
+    expected = min(total, facts.predicted * np.sqrt(total / facts.specs))
+    return bool(now > _WEAKER * expected and now > _WEAKER_SHARE * total)
+
+
 def _sample(view: SpaceView, gamma: float, rng: np.random.Generator) -> _Sample:
     at = np.sort(rng.choice(int(view.starts[-1]), min(_SAMPLE, int(view.starts[-1])), replace=False))
     packed, self_inner = gathered(view, at), view.self_inner[at]
@@ -165,7 +178,7 @@ def _trial(sample: _Sample, landmarks: FloatArray, width: int, gamma: float, tot
     values = _core.values_at_points(batch.tiles, batch.weights, batch.offsets, landmarks, gamma, 0)
     map = _principal_map(values, landmarks, gamma, width, seed)
     coordinates = values @ map.T
-    return _Trial(landmarks, map, coordinates, (len(map),), _survivors(sample, coordinates, total), 0.0)
+    return _Trial(landmarks, map, coordinates, (len(map),), _survivors(sample, coordinates, total)[0], 0.0)
 
 
 def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, width: int, seed: int) -> FloatArray:
@@ -211,18 +224,18 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
             cost = (
                 len(landmarks) * points * pair
                 + total * (stages[0] + 8) * _BYTE
-                + (survivors[stages[0]] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
-                + survivors[last] * points * points * pair
+                + (survivors[stages[0]][1] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
+                + survivors[last][1] * points * points * pair
             )
             worth = 1.0 if last == best_stages[-1] else _WORTH_BYTES if last <= _MANY else _WORTH_MANY
             if cost < worth * best:
                 best, best_stages = cost, stages
     last = best_stages[-1]
-    return _Trial(landmarks, map[:last], coordinates[:, :last], best_stages, survivors[last], best)
+    return _Trial(landmarks, map[:last], coordinates[:, :last], best_stages, survivors[last][0], best)
 
 
-def _survivors(sample: _Sample, coordinates: FloatArray, total: int) -> float:
-    """How many of all a search would have to evaluate, the median of the sample's."""
+def _survivors(sample: _Sample, coordinates: FloatArray, total: int) -> tuple[float, float]:
+    """How many of all a search would have to evaluate, the median and the mean of the sample's."""
     residuals = np.sqrt(np.maximum(sample.self_inner - np.sum(coordinates**2, axis=1), 0))
     norms = np.sum(coordinates**2, axis=1)
     counts = []
@@ -230,10 +243,13 @@ def _survivors(sample: _Sample, coordinates: FloatArray, total: int) -> float:
         distances = norms + norms[query] - 2 * coordinates @ coordinates[query]
         bounds = distances + (residuals - residuals[query]) ** 2
         counts.append(int(np.count_nonzero(bounds <= nearest)) - 1)
-    count, size = float(np.median(counts)), len(sample.packed)
-    # In a larger dock the neighbours are nearer: what must be evaluated grows as its root, but not where it is all.
-    share = count / size
-    return float(min(total, max(count, _NEIGHBOURS) * (total / size) ** (0.5 + 0.5 * share)))
+    size = len(sample.packed)
+
+    def of_all(count: float) -> float:
+        # In a larger dock the neighbours are nearer: what must be evaluated grows as its root, but not where it is all.
+        return float(min(total, max(count, _NEIGHBOURS) * (total / size) ** (0.5 + 0.5 * count / size)))
+
+    return of_all(float(np.median(counts))), of_all(float(np.mean(counts)))
 
 
 def _model(trial: _Trial, sample: _Sample, gamma: float, total: int) -> SketchModel:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from learndock.config import resolve_threads
 from learndock.dock import rows
 from learndock.dock.progress import unheard
@@ -43,8 +45,8 @@ __all__ = [
 SKETCHED_AT_ONCE = 10_000
 # A smaller space is scanned faster than it is asked for bounds.
 _FEWEST = 4_096
-# A space that has grown by this factor gets another model.
-_GROWTH = 4
+# A space that has grown by the second factor gets another model; by the first, where its proofs have become weak.
+_GROWTH_LOOKED_AT, _GROWTH = 1.25, 4
 # A byte each for a specification. A model has so many only where they halve the cost of a search.
 _MOST_COORDINATES = 256
 
@@ -105,10 +107,13 @@ def _due_model(layout: Layout, view: SpaceView, space: Space) -> SketchModel | N
     count = sum(len(segment) for segment in view.named.values())
     if count < _FEWEST:
         return None
-    if view.model is not None and count < _GROWTH * view.model.facts.specs:
+    growth = np.inf if view.model is None else count / view.model.facts.specs
+    if growth < _GROWTH_LOOKED_AT:
         return view.model
-    from learndock.dock.sketch_training import train_model
+    from learndock.dock.sketch_training import is_weak, train_model
 
+    if view.model is not None and growth < _GROWTH and not is_weak(view.model, view):
+        return view.model
     return write_model(layout.sketches, train_model(view, space.gamma, most_coordinates=_MOST_COORDINATES))
 
 
