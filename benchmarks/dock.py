@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from . import generators, machine
 
 # What a filter asks for: scenarios, by the share of the dock that has them; the whole dock; several keys; a text that
@@ -204,3 +206,37 @@ class Opening(_Folder):
         return _before_stages(result, time.perf_counter() - begin)
 
     track_open.unit = "s"  # type: ignore[attr-defined]
+
+
+class CertifiedSearch(_Folder):
+    """dock.search of N specifications of families, by bounds that prove what they leave out and by a scan."""
+
+    params = [generators.SKETCHED, ("certified", "exact")]
+    param_names = ["N", "method"]
+    timeout = 3600
+
+    def setup(self, N: int, method: Any) -> None:
+        import learndock as ld
+
+        machine.require_room(4_000 * N, disk=3_000 * N)
+        z, rows = generators.families(N, 1, points=64)
+        gamma = generators.gamma_of(z.shape[2])
+        self.dock = ld.Dock(self.make_folder() / "dock")
+        self.dock.ingest(points=z, weights=np.full(z.shape[:2], 1 / z.shape[1]), gamma=gamma)
+        self.dock.optimize()
+        self.users = [ld.RKMETableSpecification.fit(X, n_points=64, gamma=gamma, random_state=0) for X in rows[:10]]
+        self._search(method)
+
+    def _search(self, method: Any) -> list[Any]:
+        return [self.dock.search(user, k=10, mixture=0, method=method) for user in self.users]
+
+    def time_search(self, N: int, method: Any) -> None:
+        self._search(method)
+
+    def time_search_many(self, N: int, method: Any) -> None:
+        self.dock.search_many(self.users, k=10, mixture=0, method=method)
+
+    def track_evaluated(self, N: int, method: Any) -> float:
+        return float(np.median([result.work["evaluated"] for result in self._search(method)])) / N
+
+    track_evaluated.unit = "share of the dock"  # type: ignore[attr-defined]
