@@ -133,10 +133,10 @@ class SearchMany(_Docked):
         self.fill(N, d, K, Q)
 
     def time_search_many(self, *_: Any) -> None:
-        self.dock.search_many(self.users, k=10, mixture=0)
+        self.dock.search_many(self.users, k=10, mixture=0, method="exact")
 
     def peakmem_search_many(self, *_: Any) -> None:
-        self.dock.search_many(self.users, k=10, mixture=0)
+        self.dock.search_many(self.users, k=10, mixture=0, method="exact")
 
 
 class Baselines:

@@ -263,6 +263,16 @@ def test_search_prints_what_the_dock_answers(specs_alone, stat):
     assert "proven" in table
 
 
+def test_search_by_either_method_finds_the_same(specs_alone, stat):
+    folder, _ = specs_alone
+    found = {method: json_of("search", folder, stat, "--method", method) for method in ("certified", "exact")}
+    assert found["exact"]["method"] == "exact"
+    assert found["certified"]["certified"]
+    assert found["certified"]["mixture"] == found["exact"]["mixture"]
+    assert found["certified"]["singles"] == found["exact"]["singles"]
+    assert "--method" in error_of("search", folder, stat, "--method", "approximate", code=2)
+
+
 def test_search_without_a_mixture(specs_alone, stat):
     assert json_of("search", specs_alone[0], stat, "--mixture", 0)["mixture"] is None
 

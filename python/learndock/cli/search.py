@@ -23,6 +23,13 @@ class Rule(StrEnum):
     auto = "auto"
 
 
+class Method(StrEnum):
+    """How a search proves what it finds, in the words of `Dock.search`."""
+
+    certified = "certified"
+    exact = "exact"
+
+
 def search(
     dock: DockFolder,
     spec: Annotated[
@@ -37,6 +44,10 @@ def search(
         int | None,
         typer.Option("--mixture", min=0, help="Most learnwares in it; 0 for none.  [default: by the rule: 20 or 5]"),
     ] = None,
+    method: Annotated[
+        Method,
+        typer.Option("--method", help="certified: proven, and looks at few; exact: looks at all; both find the same."),
+    ] = Method.certified,
     status: Annotated[
         SearchedStatus, typer.Option("--status", help="any: those too whose requirements are not here.")
     ] = SearchedStatus.usable,
@@ -77,7 +88,15 @@ def search(
             else:
                 _print_semantic(found)
             return
-        result = shelf.search(specification, k=k, semantic=query, rule=rule.value, mixture=mixture, status=status.value)
+        result = shelf.search(
+            specification,
+            k=k,
+            semantic=query,
+            rule=rule.value,
+            mixture=mixture,
+            method=method.value,
+            status=status.value,
+        )
     if as_json:
         print_json(_facts(result))
     else:
