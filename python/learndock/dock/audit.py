@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "AuditRecord", "actor_name", "history", "now", "record", "record_deletion"]
 
-Action = Literal["submit", "update", "delete", "ingest"]
+Action = Literal["submit", "update", "delete", "ingest", "search_gamma"]
 
 _LONGEST_ACTOR = 200
 # Enough to see why; the whole report went to the one who submitted.
@@ -42,17 +42,19 @@ class AuditRecord:
         ISO 8601, UTC.
     actor : str
         Who had opened the dock.
-    action : {"submit", "update", "delete", "ingest"}
+    action : {"submit", "update", "delete", "ingest", "search_gamma"}
     status : Status
-        INVALID where it was refused and changed nothing; else that of the learnware, after the change.
+        INVALID where it was refused and changed nothing; else that of the learnware, after the change. USABLE for a
+        search gamma.
     id : str or None
-        Of the learnware, or the first of several; None where a submission was refused.
+        Of the learnware, or the first of several; None where a submission was refused, and for a search gamma.
     count : int
-        How many learnwares, with ids one after the other: above 1 for ingested specifications alone.
+        How many learnwares, with ids one after the other: above 1 for ingested specifications alone, 0 for a search
+        gamma.
     sha256_before, sha256_after : str or None
         Of the zip, before the change and after it, or as it was refused.
     message : str or None
-        Why it was refused, cut short.
+        Why it was refused, cut short; the space and its search gamma.
     """
 
     sequence: int

@@ -275,7 +275,7 @@ class DockContents(OpenedDock):
             return counted(connection, wanted)
 
     def history(self, id: str | None = None, *, limit: int | None = None) -> Records:
-        """The audit log: submissions, updates, deletions and ingests, newest first.
+        """The audit log: submissions, updates, deletions, ingests and search gammas, newest first.
 
         Parameters
         ----------

@@ -109,7 +109,8 @@ def with_fits(
     catalog : Catalog
     store : SpecStore
     """
-    if not view.knows_data:
+    # What a specification is away from its data is known under its own gamma alone.
+    if not view.knows_data or view.search_gamma is not None:
         return list(results)
     users = [_sample(spec.num_points, spec.fit_mmd2) for spec in specs]
     asked = {hit.id for result, user in zip(results, users, strict=True) if user is not None for hit in result.singles}

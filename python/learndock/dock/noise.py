@@ -45,7 +45,8 @@ def gamma_advice(gamma: float, noise_share: float, median: float | None) -> str 
         return (
             f"gamma {gamma:g} does not rank: points are strangers to each other (noise share {noise_share:.2f}), so "
             "that distances tell the size of embeddings and not how alike they are. Fit specifications with a smaller "
-            f"gamma, such as {instead}."
+            f"gamma, such as {instead}; or have the dock's owner let searches compare under it, by "
+            "`Dock.set_search_gamma`."
         )
     return (
         f"bounds are weak at gamma {gamma:g} (noise share {noise_share:.2f}): a proof takes many exact values, or a "

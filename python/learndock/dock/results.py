@@ -125,8 +125,9 @@ class SearchResult:
         By method "chance": delta, the chance that one of the nearest was lost, over the random frequencies that were
         drawn when the dock was sketched. It rests on the central limit theorem and is no proof. None by other methods.
     warnings : tuple of str
-        What to know before relying on the result, in plain sentences: that this gamma does not rank, or that the chance
-        was turned off because an exact value was farther off its estimate than `chance` allows.
+        What to know before relying on the result, in plain sentences: that all was compared under another gamma, which
+        the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, or that the chance was turned
+        off because an exact value was farther off its estimate than `chance` allows.
     """
 
     singles: tuple[Hit, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from learndock.dock.tables import (
     learnwares,
     not_usable,
     pending,
+    search_gammas,
     segments,
     semantics,
     sketch_models,
@@ -78,6 +79,29 @@ def spaces_by_id(connection: sa.Connection) -> dict[int, Space]:
     """All spaces."""
     rows = connection.execute(sa.select(spaces))
     return {row.id: Space(row.type, tuple(json.loads(row.input_shape)), row.gamma) for row in rows}
+
+
+def search_gamma_by_id(connection: sa.Connection) -> dict[int, float]:
+    """Search gammas, by space, of those that have one; none in a catalog older than them."""
+    if not sa.inspect(connection).has_table(search_gammas.name):
+        return {}
+    return {row.space_id: row.gamma for row in connection.execute(sa.select(search_gammas))}
+
+
+def searched_spaces_by_id(connection: sa.Connection) -> dict[int, Space]:
+    """All spaces as they are searched: with their search gamma where they have one."""
+    found = search_gamma_by_id(connection)
+    return {id: replace(space, gamma=found.get(id, space.gamma)) for id, space in spaces_by_id(connection).items()}
+
+
+def set_search_gamma(connection: sa.Connection, space: int, gamma: float | None) -> None:
+    """Give a space another search gamma, or none; sketches of the one before serve no more."""
+    search_gammas.create(connection, checkfirst=True)
+    connection.execute(search_gammas.delete().filter_by(space_id=space))
+    if gamma is not None:
+        connection.execute(search_gammas.insert().values(space_id=space, gamma=gamma))
+    if sa.inspect(connection).has_table(sketch_models.name):
+        connection.execute(sketch_models.delete().filter_by(space_id=space))
 
 
 def segment_names(connection: sa.Connection, space: int) -> list[str]:

@@ -16,6 +16,7 @@ from learndock.dock.p_values import with_p_values
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
 from learndock.dock.search import Asked, Certificate, SearchMethod, search_space
+from learndock.dock.search_gamma import under_gamma, with_sentence
 from learndock.dock.space import Space
 from learndock.errors import InvalidArgument, SemanticError
 from learndock.specification import RKMETableSpecification
@@ -61,7 +62,8 @@ class DockSearches(OpenedDock):
         Parameters
         ----------
         spec : RKMETableSpecification
-            Of the user's data. Only learnwares of the same type, input shape and gamma are compared.
+            Of the user's data. Only learnwares of the same type, input shape and gamma are compared; under another
+            gamma where the dock's owner has set a search gamma for these, which the result's `warnings` then say.
         k : int, default 10
             Single learnwares to return.
         semantic : SemanticQuery, SemanticSpecification or mapping, optional
@@ -188,8 +190,9 @@ class DockSearches(OpenedDock):
             told = _offset(on_progress or unheard, len(results), len(specs))
             allowed = self._allowed(wanted)
             asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told, chance)
-            view, users = self._store.view(space), [specs[i] for i in places]
-            found = search_space(view, users, asked)
+            view = self._store.view(space)
+            users = [under_gamma(specs[i], view.search_gamma) for i in places]
+            found = with_sentence(search_space(view, users, asked), space, view.search_gamma)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
             results.update(zip(places, judged, strict=True))
         return [results[i] for i in range(len(specs))]
@@ -226,7 +229,7 @@ class DockSearches(OpenedDock):
         X : array, DataFrame or tensor of shape (n, d)
             As `RKMETableSpecification.fit` takes it.
         gamma : float, default 0.1
-            Only learnwares of this gamma are compared.
+            Only learnwares of this gamma are compared; see `search`. Tests are under the gamma of the search.
         k, semantic, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`.
         permutations : int, default 999
@@ -279,7 +282,7 @@ class DockSearches(OpenedDock):
         )
         return with_p_values(
             result,
-            spec,
+            under_gamma(spec, self._store.view(Space.of(spec)).search_gamma),
             layout=self._layout,
             catalog=self._catalog,
             permutations=divisions,

@@ -1,6 +1,6 @@
 """The sketches of a segment's specifications: .npy files in a folder within the segment's, named by their model.
 
-Three of them, and two more of random features where the model has some.
+Three of them, two more of random features where the model has some, and <P, P> of a search gamma.
 
 They are made of the segment and can be made again at any time, so the catalog names only the model; a segment that has
 none of that model is searched exactly. sketch.json holds the sha256 of each array.
@@ -48,6 +48,8 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
 }
 # Of sketches with features; a search does without them where they are missing.
 _FEATURE_ARRAYS: dict[str, tuple[type[np.generic], int]] = {"feature_codes": (np.int8, 1), "measures": (np.float32, 2)}
+# Of a space with a search gamma; a search computes it where it is missing.
+_SELF_INNER: dict[str, tuple[type[np.generic], int]] = {"self_inner": (np.float64, 1)}
 _PREFIX, _TEMPORARY = "sketch-", ".incoming-"
 _LANES = 16
 
@@ -66,6 +68,8 @@ class Sketches:
         Random features, [block][frequency][cosine, sine][specification].
     measures : ndarray of float32, shape (3, padded), optional
         With them: squared norm of the residual, scale and error.
+    self_inner : ndarray of float64, shape (N,), optional
+        <P, P> under the model's gamma, where that is a search gamma: the segment holds it under the space's own.
     """
 
     codes: npt.NDArray[np.int8]
@@ -73,11 +77,12 @@ class Sketches:
     errors: npt.NDArray[np.float32]
     feature_codes: npt.NDArray[np.int8] | None = None
     measures: npt.NDArray[np.float32] | None = None
+    self_inner: npt.NDArray[np.float64] | None = None
 
     @property
     def nbytes(self) -> int:
         """Of all arrays."""
-        arrays = (self.codes, self.residuals, self.errors, self.feature_codes, self.measures)
+        arrays = (self.codes, self.residuals, self.errors, self.feature_codes, self.measures, self.self_inner)
         return sum(array.nbytes for array in arrays if array is not None)
 
 
@@ -99,7 +104,8 @@ def write_sketches(segment_folder: Path, model: SketchModel, sketches: Sketches)
     try:
         temporary.mkdir()
         sums = {}
-        for label in _labels(with_features=sketches.feature_codes is not None):
+        with_features, with_norms = sketches.feature_codes is not None, sketches.self_inner is not None
+        for label in _labels(with_features=with_features, with_norms=with_norms):
             with new_file(temporary / f"{label}.npy") as file:
                 hashed = HashedFile(file)
                 np.save(hashed, getattr(sketches, label), allow_pickle=False)
@@ -121,6 +127,8 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
         sketches = Sketches(*_mapped(folder, _ARRAYS))
         if model.facts.features and (folder / "feature_codes.npy").exists():
             sketches = replace(sketches, **dict(zip(_FEATURE_ARRAYS, _mapped(folder, _FEATURE_ARRAYS), strict=True)))
+        if _has_norms(folder):
+            sketches = replace(sketches, self_inner=_mapped(folder, _SELF_INNER)[0])
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -140,11 +148,20 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
                 f"{folder}: the sketches are damaged (the shapes of their features are {shapes}); "
                 "`learndock optimize` makes others"
             )
+    if sketches.self_inner is not None and sketches.self_inner.shape != (count,):
+        raise DockError(
+            f"{folder}: the sketches are damaged (self_inner has the shape {sketches.self_inner.shape}); "
+            "`learndock optimize` makes others"
+        )
     return sketches
 
 
-def _labels(*, with_features: bool) -> tuple[str, ...]:
-    return (*_ARRAYS, *(_FEATURE_ARRAYS if with_features else ()))
+def _labels(*, with_features: bool, with_norms: bool) -> tuple[str, ...]:
+    return (*_ARRAYS, *(_FEATURE_ARRAYS if with_features else ()), *(_SELF_INNER if with_norms else ()))
+
+
+def _has_norms(folder: Path) -> bool:
+    return (folder / "self_inner.npy").exists()
 
 
 def _mapped(folder: Path, arrays: dict[str, tuple[type[np.generic], int]]) -> list[npt.NDArray[Any]]:
@@ -157,7 +174,9 @@ def sketch_faults(segment_folder: Path, model: SketchModel, count: int) -> Itera
     if not folder.exists():
         return
     try:
-        yield from checksum_faults(folder, "sketch.json", _labels(with_features=model.facts.features > 0))
+        yield from checksum_faults(
+            folder, "sketch.json", _labels(with_features=model.facts.features > 0, with_norms=_has_norms(folder))
+        )
         open_sketches(segment_folder, model, count)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -75,7 +76,7 @@ def sketch_space(
         Called as ``on_progress("sketch", done, total)``, in specifications.
     """
     view = store.view(space)
-    model = _due_model(layout, view, space)
+    model = _due_model(layout, view, space.gamma if view.search_gamma is None else view.search_gamma)
     if model is None:
         return
     old = view.sketches if view.model is not None and view.model.name == model.name else {}
@@ -90,7 +91,11 @@ def sketch_space(
         # would be in the way.
         folder = layout.segment(name)
         remove_other_sketches(folder, replaced)
-        write_sketches(folder, model, make_sketches(model, view.named[name], threads=resolve_threads(None)))
+        segment = view.searched(name)
+        made = make_sketches(model, segment, threads=resolve_threads(None))
+        if view.search_gamma is not None:
+            made = replace(made, self_inner=np.asarray(segment.self_inner))
+        write_sketches(folder, model, made)
         done += len(view.named[name])
         on_progress("sketch", done, total)
     with catalog.writing() as connection:
@@ -102,7 +107,7 @@ def sketch_space(
         shutil.rmtree(layout.sketches / replaced, ignore_errors=True)
 
 
-def _due_model(layout: Layout, view: SpaceView, space: Space) -> SketchModel | None:
+def _due_model(layout: Layout, view: SpaceView, gamma: float) -> SketchModel | None:
     """The space's model, or another where it has none or has outgrown it; None where it needs none."""
     count = sum(len(segment) for segment in view.named.values())
     if count < _FEWEST:
@@ -114,7 +119,7 @@ def _due_model(layout: Layout, view: SpaceView, space: Space) -> SketchModel | N
 
     if view.model is not None and growth < _GROWTH and not is_weak(view.model, view):
         return view.model
-    return write_model(layout.sketches, train_model(view, space.gamma, most_coordinates=_MOST_COORDINATES))
+    return write_model(layout.sketches, train_model(view, gamma, most_coordinates=_MOST_COORDINATES))
 
 
 def unnamed_sketches(layout: Layout, connection: sa.Connection) -> Iterator[Path]:
@@ -140,7 +145,7 @@ def remove_unnamed_sketches(layout: Layout, catalog: Catalog) -> None:
 
 def damaged_sketches(layout: Layout, connection: sa.Connection) -> Iterator[tuple[Path, str]]:
     """Folders of models and sketches whose files are not what was written, each with what is wrong."""
-    models, spaces = rows.sketch_model_names(connection), rows.spaces_by_id(connection)
+    models, spaces = rows.sketch_model_names(connection), rows.searched_spaces_by_id(connection)
     whole = {}
     for space_id, name in models.items():
         folder, faults = layout.sketches / name, []

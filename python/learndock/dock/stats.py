@@ -61,6 +61,9 @@ class SpaceStats:
     features : int or None
         Random features of each specification, a byte each, which searches with ``certificate="chance"`` look at; 0
         where bounds are strong enough without.
+    search_gamma : float or None
+        The gamma under which this space is searched, where its owner has set another than its own: all that is known of
+        sketches is of this one. See `Dock.set_search_gamma`.
     """
 
     space: Space
@@ -79,13 +82,15 @@ class SpaceStats:
     scanned: bool
     median_gamma: float | None
     features: int | None = None
+    search_gamma: float | None = None
 
     @property
     def advice(self) -> str | None:
         """What to know before trusting a search of this space, and what to do; None where all is well."""
         if self.noise_share is None:
             return None
-        return gamma_advice(self.space.gamma, self.noise_share, self.median_gamma)
+        gamma = self.space.gamma if self.search_gamma is None else self.search_gamma
+        return gamma_advice(gamma, self.noise_share, self.median_gamma)
 
 
 # Columns of tables, by what is in them.
@@ -93,6 +98,7 @@ _COLUMNS = (
     "type",
     "input_shape",
     "gamma",
+    "search_gamma",
     "specs",
     "segments",
     "waiting",
@@ -111,7 +117,19 @@ _COLUMNS = (
     "advice",
 )
 # Of a table that a terminal or a notebook shows.
-HEADS = ("space", "gamma", "specs", "sketched", "bytes a spec", "landmarks", "stages", "noise", "predicted", "search")
+HEADS = (
+    "space",
+    "gamma",
+    "search gamma",
+    "specs",
+    "sketched",
+    "bytes a spec",
+    "landmarks",
+    "stages",
+    "noise",
+    "predicted",
+    "search",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,7 @@ def cells(one: SpaceStats) -> tuple[str, ...]:
     return (
         f"{one.space.type} {'x'.join(map(str, one.space.input_shape))}",
         f"{one.space.gamma:g}",
+        "" if one.search_gamma is None else f"{one.search_gamma:g}",
         f"{one.specs:,}",
         f"{one.sketched:,}",
         "" if one.sketch_bytes_a_spec is None else f"{one.sketch_bytes_a_spec:,}",
@@ -203,4 +222,5 @@ def _space_stats(space: Space, view: SpaceView) -> SpaceStats:
         scanned=model is None or not sketches or not model.facts.pays,
         median_gamma=None if model is None else model.median_gamma,
         features=None if model is None else model.facts.features,
+        search_gamma=view.search_gamma,
     )

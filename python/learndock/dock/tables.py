@@ -50,6 +50,14 @@ sketch_models = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
 )
 
+# The gamma under which a space is searched instead of its own; made when the first is set.
+search_gammas = sa.Table(
+    "search_gammas",
+    metadata,
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), primary_key=True),
+    sa.Column("gamma", sa.Double, nullable=False),
+)
+
 # version counts the updates: an update that was checked against an older one is refused.
 learnwares = sa.Table(
     "learnwares",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from learndock.dock._lock import WriteLock
 from learndock.dock.batches import Batch, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
+from learndock.dock.search_gamma import median_of_points
 from learndock.dock.segment_stream import SegmentStream, write_segment
 from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment
 from learndock.dock.sketching import (
@@ -303,6 +304,38 @@ class Writer:
             for number, row in found.items():
                 if row.zip_sha256 is not None:
                     self._layout.zip(number, row.zip_sha256).unlink(missing_ok=True)
+
+    def set_search_gamma(self, space: Space, search_gamma: float | Literal["median"] | None) -> None:
+        """Set the gamma under which a space is searched, or none; see `Dock.set_search_gamma`."""
+        with self._changing():
+            with self._catalog.reading() as connection:
+                space_id = {known: id for id, known in rows.spaces_by_id(connection).items()}.get(space)
+                old = {} if space_id is None else rows.search_gamma_by_id(connection)
+            if space_id is None:
+                raise InvalidArgument(
+                    f"gamma: the dock has no specifications of gamma {space.gamma!r} and input shape "
+                    f"{space.input_shape}; `stats` shows which it has"
+                )
+            if search_gamma == "median":
+                search_gamma = median_of_points(self._store.view(space))
+            if search_gamma == old.get(space_id):
+                return
+            with self._catalog.writing() as connection:
+                rows.set_search_gamma(connection, space_id, search_gamma)
+                shape = "x".join(map(str, space.input_shape))
+                now = "their own" if search_gamma is None else repr(search_gamma)
+                audit.record(
+                    connection,
+                    self._actor,
+                    "search_gamma",
+                    status=USABLE,
+                    learnware_id=None,
+                    count=0,
+                    message=f"specifications {shape} of gamma {space.gamma!r}: searched under {now}",
+                )
+                rows.raise_generation(connection)
+            remove_unnamed_sketches(self._layout, self._catalog)
+        _log.info("%s: specifications %s of gamma %r are searched under %s", self._layout.root, shape, space.gamma, now)
 
     def optimize(self, *, on_progress: Progress) -> None:
         """Fold, compact, sketch, and clear what a killed writer left and what is damaged and can be made again."""
