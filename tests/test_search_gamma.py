@@ -334,32 +334,6 @@ def test_rows_are_compared_under_it(dock, twin):  # noqa: F811
     assert_said(found)
 
 
-def test_tests_of_rows_are_under_it(dock, checks, tmp_path):  # noqa: F811
-    from sklearn.linear_model import LogisticRegression
-
-    rng = np.random.default_rng(0)
-    held_out, rows = rng.normal(size=(60, DIM)), rng.normal(size=(50, DIM))
-    model = LogisticRegression().fit(held_out, np.arange(60) % 2)
-    own = ld.RKMETableSpecification.fit(held_out, n_points=5, gamma=OWN)
-    zip = tmp_path / "one.zip"
-    ld.Learnware.pack(model, specification=own, semantic=described(), path=zip, held_out=held_out)
-    dock.submit(zip)
-
-    def p_value():
-        return dock.search_rows(rows, gamma=OWN, permutations=99).singles[0].p_value
-
-    before = p_value()
-    set_gamma(dock)
-    from learndock.dock.two_sample import p_value as tested
-    from learndock.dock.two_sample import sampled
-
-    generator = np.random.default_rng(0)
-    sample = sampled(rows, generator)
-    shipped = held_out.astype(np.float32).astype(np.float64)
-    expected = tested(sample, shipped, gamma=SEARCH, permutations=99, generator=generator)
-    assert p_value() == expected != before
-
-
 def test_median(dock):  # noqa: F811
     points, weights = made_specs(80, DIM)
     dock.ingest(points=points, weights=weights, gamma=OWN)

@@ -10,6 +10,7 @@ import pytest
 
 import learndock as ld
 from filled_docks import MODEL, YAML, checks, described, dock  # noqa: F401
+from learndock.dock.two_sample import p_value, sampled
 from learndock.errors import ArchiveRejected, InvalidArgument, LearnwareError
 from learndock.learnware.held_out import held_out_in_zip
 from spec_batches import distances_to, inner, made_specs
@@ -221,3 +222,15 @@ def test_a_zip_that_says_what_it_does_not_hold_is_refused(tmp_path):
         archive.writestr("learnware.yaml", bytes(2**20))
     with pytest.raises(ArchiveRejected, match="at most 262144"):
         held_out_in_zip(bomb, columns=2)
+
+
+def test_tests_are_under_the_search_gamma(dock, submit):  # noqa: F811
+    # Random divisions look alike where all rows are strangers to each other.
+    shipped, rows = drawn(1, rows=60), drawn(2, shift=1.0, rows=50)
+    submit(ld.RKMETableSpecification.fit(shipped, n_points=5, gamma=1e4, random_state=0), shipped)
+    before = dock.search_rows(rows, gamma=1e4, permutations=99).singles[0].p_value
+    dock.set_search_gamma(0.1, gamma=1e4, input_shape=3)
+    generator = np.random.default_rng(0)
+    expected = p_value(sampled(rows, generator), shipped, gamma=0.1, permutations=99, generator=generator)
+    assert dock.search_rows(rows, gamma=1e4, permutations=99).singles[0].p_value == expected
+    assert expected < 0.1 < before

@@ -1,7 +1,7 @@
 """The dock: catalog, specification store and search.
 
-What is done is logged to ``logging.getLogger("learndock")``: submissions, updates, deletions, ingests and backups as
-INFO, refusals as WARNING. Nothing is printed.
+What is done is logged to ``logging.getLogger("learndock")``: submissions, updates, deletions, ingests, search gammas
+and backups as INFO, refusals as WARNING. Nothing is printed.
 """
 
 from __future__ import annotations

@@ -39,7 +39,8 @@ class Hit:
 
         with eps^2 = `fit_mmd2` and n = `num_points` of the two specifications (Gretton et al., JMLR 2012, theorem 8,
         for two sizes; Bonferroni over all `SearchResult.compared`). What a learnware says of its own data is believed.
-        None where either does not say both: ingested specifications, files of the reference.
+        None where either does not say both: ingested specifications, files of the reference; and where all was compared
+        under a search gamma, since `fit_mmd2` is of the specification's own.
     p_value : float or None
         Of `Dock.search_rows`, for a learnware that ships held-out rows: the share of random divisions of its rows and
         the user's that are as far apart as these are. Small values speak against one distribution; of each learnware
