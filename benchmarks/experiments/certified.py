@@ -24,6 +24,7 @@ import numpy as np
 
 import learndock as ld
 
+from .. import machine
 from ..generators import Array
 
 SEED = 23
@@ -245,7 +246,8 @@ def measure(case: Case, folder: Path, *, peers: bool) -> Measured:
         "bytes": model.facts.bytes_a_spec if model else 0,
         "evaluated, median %": 100 * float(np.median(evaluated)) / count,
         "99th %": 100 * float(np.percentile(evaluated, 99)) / count,
-        "exact ms": 1e3 * exact,
+        "scan ms": 1e3 * exact,
+        "scan / floor": exact / _floor(count, *points.shape[1:]),
         "certified ms": 1e3 * certified,
         "x": exact / certified,
         "batch ms a user": 1e3 * batch,
@@ -256,6 +258,20 @@ def measure(case: Case, folder: Path, *, peers: bool) -> Measured:
         facts.update(_peers(dock, view, users, exact))
     dock.close()
     return Measured(case.name, case.gamma, facts)
+
+
+def _floor(count: int, points: int, dim: int) -> float:
+    """Seconds that a scan takes at least: its multiply-adds and exponentials, or reading all points."""
+    from learndock.config import config
+
+    instruction_set, threads = str(config()["instruction_set"]), int(str(config()["threads"]))
+    pairs = count * points * points
+    arithmetic = pairs * dim / machine.multiply_adds_per_second(instruction_set, threads)
+    arithmetic += pairs / machine.exponentials_per_second(instruction_set, threads)
+    return max(
+        arithmetic,
+        count * points * dim * 4 / machine.bytes_per_second(machine.FROM_MEMORY, instruction_set, threads),
+    )
 
 
 def _peers(dock: Any, view: Any, users: list[Any], exact: float) -> dict[str, float | str]:
@@ -333,14 +349,15 @@ def _coordinates(view: Any, users: list[Any]) -> tuple[Array, Array]:
 
 def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """The docks that are asked for."""
-    if arguments.data is None:
-        for dim in arguments.dims:
-            for gamma in sorted({0.1, 1 / dim}):
-                yield _made(arguments.count, dim, gamma, arguments.users)
-        return
-    for name in ("beijing", "adult", "optdigits"):
-        for given in (0.1, None):
-            yield _real(arguments.data, name, arguments.count, given, arguments.users)
+    for count in arguments.count:
+        if arguments.data is None:
+            for dim in arguments.dims:
+                for gamma in sorted({0.1 if name == "0.1" else 1 / dim for name in arguments.gamma}):
+                    yield _made(count, dim, gamma, arguments.users)
+            continue
+        for name in ("beijing", "adult", "optdigits"):
+            for given in arguments.gamma:
+                yield _real(arguments.data, name, count, 0.1 if given == "0.1" else None, arguments.users)
 
 
 def show(measured: Measured) -> None:
@@ -352,17 +369,45 @@ def show(measured: Measured) -> None:
     sys.stdout.flush()
 
 
+def plot(all_measured: list[Measured], path: Path) -> None:
+    """Draw how many a search computes as docks grow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    panel = figure.subplots()
+    for name in sorted({(measured.case, measured.gamma) for measured in all_measured}):
+        of_case = [measured.facts for measured in all_measured if (measured.case, measured.gamma) == name]
+        counts = [float(facts["specs"]) for facts in of_case]
+        for share, style in (("evaluated, median %", "o-"), ("99th %", "o:")):
+            computed = [float(facts[share]) / 100 * float(facts["specs"]) for facts in of_case]
+            label = f"{name[0]}, gamma {name[1]:.3g}, {'median' if style == 'o-' else '99th percentile'}"
+            panel.loglog(counts, computed, style, label=label)
+    panel.loglog(counts, counts, color="0.7", label="a scan")
+    panel.set_xlabel("specifications in the dock")
+    panel.set_ylabel("computed exactly for a proven top 10")
+    panel.legend(fontsize="small")
+    figure.savefig(path, format="svg")
+
+
 def main() -> int:
     """Measure all of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="specifications in the dock")
+    parser.add_argument("--count", type=int, nargs="+", default=[20_000], help="specifications in the dock")
     parser.add_argument("--users", type=int, default=100)
     parser.add_argument("--dims", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument(
+        "--gamma",
+        nargs="+",
+        choices=["0.1", "median"],
+        default=["0.1", "median"],
+        help="the reference's default; one over the median squared distance, 1/d of made docks",
+    )
+    parser.add_argument("--plot", type=Path, help="where a picture of the growth with the count is written, as SVG")
     parser.add_argument("--data", type=Path, help="the folder of the real tables")
     parser.add_argument("--peers", action="store_true", help="beside torch and faiss, where they are installed")
     parser.add_argument("--folder", type=Path, help="where docks are made; needs the size of one")
     arguments = parser.parse_args()
-    differing = 0
+    all_measured = []
     for case in cases(arguments):
         folder = Path(tempfile.mkdtemp(dir=arguments.folder))
         try:
@@ -370,8 +415,10 @@ def main() -> int:
         finally:
             shutil.rmtree(folder)
         show(measured)
-        differing += int(measured.facts["differ"])
-    return int(differing > 0)
+        all_measured.append(measured)
+    if arguments.plot is not None:
+        plot(all_measured, arguments.plot)
+    return int(any(measured.facts["differ"] for measured in all_measured))
 
 
 if __name__ == "__main__":
