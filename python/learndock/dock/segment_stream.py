@@ -206,7 +206,7 @@ class _ArrayFile:
         described = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(header, described)
         try:
-            self._write(header.getbuffer())
+            self._write(header.getvalue())
         except BaseException:
             self.abandon()
             raise
