@@ -231,6 +231,6 @@ class _ArrayFile:
         with suppress(OSError):  # what a full disk had no room for
             self._file.close()
 
-    def _write(self, content: memoryview) -> None:
+    def _write(self, content: bytes | memoryview) -> None:
         self._digest.update(content)
         self._file.write(content)
