@@ -33,9 +33,9 @@ py::tuple bounded_products(const std::vector<const Query*>& queries, const py::a
   return py::make_tuple(products, errors);
 }
 
-void require_chosen(const Array<Index>& chosen, Index count) {
-  for (Index i = 0; i < chosen.shape(0); ++i)
-    if (chosen.data()[i] < 0 || chosen.data()[i] >= count) throw py::value_error("chosen: outside the batch");
+template <class T>
+void require_chosen(const Array<Index>& chosen, const PackedArrays<T>& batch) {
+  for (Index i = 0; i < chosen.shape(0); ++i) batch.require_embedding(chosen.data()[i], "chosen");
 }
 
 template <class T>
@@ -47,11 +47,11 @@ double chosen_points(const PackedEmbeddings<T>& batch, const Index* chosen, Inde
 
 py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& tiles, const py::array& weights,
                                   const py::array& offsets, const py::array& chosen_argument, int threads) {
-  const PackedArrays<float> batch(tiles, weights, offsets);
+  const PackedArrays<float> batch(tiles, weights, offsets, OffsetCheck::ends);
   const auto view = batch.view();
   require_dim(query.dim(), view.dim);
   const auto chosen = require<Index>(chosen_argument, "chosen", 1);
-  require_chosen(chosen, view.count);
+  require_chosen(chosen, batch);
   const Index* indices = chosen.data();
   const Index count = chosen.shape(0);
   Array<double> products(count), errors(count);
@@ -93,7 +93,7 @@ Array<double> chosen_products(const EmbeddingArrays& query, const PackedArrays<T
   const auto view = batch.view();
   const Embedding embedding = query.view();
   require_dim(embedding.dim, view.dim);
-  require_chosen(chosen, view.count);
+  require_chosen(chosen, batch);
   Array<double> products(chosen.shape(0));
   const Index* indices = chosen.data();
   const Index count = chosen.shape(0);
@@ -166,8 +166,10 @@ void bind_kernel_sums(py::module_& module) {
         const EmbeddingArrays query(points, point_weights);
         const auto indices = require<Index>(chosen, "chosen", 1);
         if (holds_float(tiles))
-          return chosen_products(query, PackedArrays<float>(tiles, weights, offsets), indices, gamma, threads);
-        return chosen_products(query, PackedArrays<double>(tiles, weights, offsets), indices, gamma, threads);
+          return chosen_products(query, PackedArrays<float>(tiles, weights, offsets, OffsetCheck::ends), indices, gamma,
+                                 threads);
+        return chosen_products(query, PackedArrays<double>(tiles, weights, offsets, OffsetCheck::ends), indices, gamma,
+                               threads);
       },
       py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
       py::arg("chosen"), py::arg("gamma"), py::arg("threads"));

@@ -22,7 +22,7 @@ py::tuple search_mixtures(const std::vector<std::vector<py::array>>& segments, c
   std::vector<PackedEmbeddings<float>> batches;
   for (const std::vector<py::array>& arrays : segments) {
     require_size(static_cast<Index>(arrays.size()), 3, "segments: arrays of each");
-    held.emplace_back(arrays[0], arrays[1], arrays[2]);
+    held.emplace_back(arrays[0], arrays[1], arrays[2], OffsetCheck::ends);
     batches.push_back(held.back().view());
     require_size(batches.back().dim, batches.front().dim, "segments: dim");
   }
@@ -46,9 +46,9 @@ py::tuple search_mixtures(const std::vector<std::vector<py::array>>& segments, c
   std::vector<EmbeddingPlace> places;
   for (Index i = 0; i < candidates.users * candidates.m; ++i) {
     const EmbeddingPlace place{segment.data()[i], index.data()[i]};
-    if (place.batch < 0 || place.batch >= static_cast<Index>(batches.size()) || place.index < 0 ||
-        place.index >= batches[place.batch].count)
-      throw py::value_error("segment, index: outside the segments");
+    if (place.batch < 0 || place.batch >= static_cast<Index>(batches.size()))
+      throw py::value_error("segment: outside the segments");
+    held[place.batch].require_embedding(place.index, "index");
     places.push_back(place);
   }
   candidates.places = places.data();

@@ -3,6 +3,7 @@
 // How a batch of embeddings is cut among threads: runs of whole embeddings, and the tiles that hold their points.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <new>
@@ -55,6 +56,21 @@ std::vector<Index> chunk_bounds(const Index* offsets, Index count, Index query_r
 template <class Scalar>
 const Scalar* tiles_of(const PackedEmbeddings<Scalar>& batch, const TileRange& range) {
   return batch.tiles + range.first * batch.dim * tile_lanes;
+}
+
+/// Has the processor fetch what is read next from another place: the first kilobytes, after which it sees by itself
+/// where the reading goes.
+inline void fetch_ahead(const void* from, Index bytes) {
+  constexpr Index line = 64, most = 4096;
+  const char* begin = static_cast<const char*>(from);
+  for (Index at = 0; at < std::min(bytes, most); at += line) __builtin_prefetch(begin + at);
+}
+
+template <class Scalar>
+void fetch_ahead(const PackedEmbeddings<Scalar>& batch, Index i) {
+  const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
+  fetch_ahead(tiles_of(batch, range), range.points() * batch.dim * static_cast<Index>(sizeof(Scalar)));
+  fetch_ahead(batch.weights + batch.offsets[i], range.points() * static_cast<Index>(sizeof(Scalar)));
 }
 
 /// sum_p weights[p] values[p] over the points of one embedding, in float64; values begin at point `first`.

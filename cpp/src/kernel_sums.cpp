@@ -149,6 +149,7 @@ void chosen_inner_products(const PreparedQuery& query, const PackedEmbeddings<fl
   std::vector<BoundedScratch<PreparedQuery>> scratch(team.size());
   team.for_each(chosen_count, [&](Index chunk, int worker) {
     const Index i = chosen[chunk];
+    if (chunk + 1 < chosen_count) fetch_ahead(batch, chosen[chunk + 1]);
     const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
     bounded_products_of_run(query, batch, i, i + 1, range, scratch[worker], products + chunk, errors + chunk);
   });
@@ -174,6 +175,7 @@ void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar
                            Index chosen_count, double gamma, ThreadTeam& team, double* products) {
   std::vector<ExactScratch> scratch(team.size());
   team.for_each(chosen_count, [&](Index chunk, int worker) {
+    if (chunk + 1 < chosen_count) fetch_ahead(batch, chosen[chunk + 1]);
     products[chunk] = scratch[worker].inner_product(query, batch, chosen[chunk], gamma);
   });
 }

@@ -385,12 +385,24 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
   std::vector<Index> starts{0};
   for (const Sketches& batch : batches) starts.push_back(starts.back() + batch.count);
   const SketchComparison with = comparison(map, query, correlation, stage);
+  const auto batch_of = [&](Index place) {
+    return std::upper_bound(starts.begin(), starts.end(), place) - starts.begin() - 1;
+  };
+  const auto fetch_block = [&](Index place) {
+    const Index b = batch_of(place), block = (place - starts[b]) / tile_lanes;
+    for (Index s = 0; s <= stage; ++s) {
+      const SketchBlocks codes = stage_blocks(map, batches[b], s, block, 1);
+      fetch_ahead(codes.codes, codes.coordinates * tile_lanes);
+    }
+  };
   const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
   team.for_each(chunks, [&](Index chunk, int) {
     Index known = -1;
     alignas(64) float found[tile_lanes], guessed[tile_lanes];
-    for (Index i = chunk * chosen_together; i < std::min(chosen_count, (chunk + 1) * chosen_together); ++i) {
-      const Index b = std::upper_bound(starts.begin(), starts.end(), chosen[i]) - starts.begin() - 1;
+    const Index end = std::min(chosen_count, (chunk + 1) * chosen_together);
+    for (Index i = chunk * chosen_together; i < end; ++i) {
+      if (i + 1 < end) fetch_block(chosen[i + 1]);
+      const Index b = batch_of(chosen[i]);
       const Sketches& batch = batches[b];
       const Index at = chosen[i] - starts[b], block = at / tile_lanes, key = starts[b] + block * tile_lanes;
       if (key != known) {
