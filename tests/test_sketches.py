@@ -117,7 +117,9 @@ def test_landmarks_that_hold_all_points_leave_no_residual_and_prove_nearly_every
         query, own = of.query(of.points[i], of.weights[i])
         # A jitter of 1e-3 on the diagonal leaves a little.
         assert query.residuals.max() < 0.1
-        exact = of.searched(np.float64(of.points[i]), np.float64(of.weights[i]), own)
+        exact = of.searched(
+            np.asarray(of.points[i], dtype=np.float64), np.asarray(of.weights[i], dtype=np.float64), own
+        )
         bounds = of.bounds(query, 0)
         assert bounds[i] == 0
         others = np.arange(30) != i
@@ -231,7 +233,7 @@ def test_the_best_are_good_guesses():
     for i in rng.integers(0, 90, 40):
         points = of.points[i] + 0.1 * rng.normal(size=of.points[i].shape)
         query, own = of.query(points, of.weights[i])
-        nearest = int(np.argmin(of.searched(points, np.float64(of.weights[i]), own)))
+        nearest = int(np.argmin(of.searched(points, np.asarray(of.weights[i], dtype=np.float64), own)))
         found += nearest in of.sketch_set.promising([query], [None], 0.3, 9, 1)
     assert found >= 36
 

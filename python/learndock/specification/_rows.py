@@ -78,4 +78,5 @@ def _members(few: npt.NDArray[np.uint64], many: npt.NDArray[np.uint64]) -> npt.N
     """np.isin, which would sort the many."""
     ordered = np.sort(few)
     nearest = ordered[np.minimum(np.searchsorted(ordered, many), len(few) - 1)]
-    return np.isin(few, many[nearest == many])
+    # By sorting: NumPy 2.0's other way takes differences of hashes for numbers of 64 bits with a sign.
+    return np.isin(few, many[nearest == many], kind="sort")
