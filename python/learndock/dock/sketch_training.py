@@ -47,8 +47,9 @@ _BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
 _WORTH, _WEAK = 0.8, 0.02
 # A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
 _SPECS_A_LANDMARK = 8
-# More bytes must bring a search to this share of its cost; to the second one above so many coordinates.
-_WORTH_BYTES, _WORTH_MANY, _MANY = 0.85, 0.5, 128
+# More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which a space
+# of a smaller noise share than the last does without.
+_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY = 0.85, 0.5, 128, 0.17
 # A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
 _WEAKER, _WEAKER_SHARE = 2.0, 0.01
 
@@ -93,6 +94,8 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     total = int(view.starts[-1])
     sample = _sample(view, gamma, rng)
     points = _landmarks(view, rng)
+    if _noise_share(sample) <= _NOISY:
+        most_coordinates = min(most_coordinates, _MANY)
     best: _Trial | None = None
     for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
         if best is None or trial.cost < _WORTH * best.cost:
@@ -256,11 +259,17 @@ def _model(trial: _Trial, sample: _Sample, gamma: float, total: int) -> SketchMo
     low, high = trial.coordinates.min(axis=0), trial.coordinates.max(axis=0)
     # No step is so short that float32 could not hold it.
     steps = np.maximum((high - low) * _MARGIN / _STEPS, 1e-9).astype(np.float32)
+    facts = SketchFacts(
+        gamma, trial.stages, _correlation(trial, sample), _noise_share(sample), total, float(trial.evaluated)
+    )
+    return SketchModel("", facts, trial.landmarks.astype(np.float32), trial.map, (low + high) / 2, steps)
+
+
+def _noise_share(sample: _Sample) -> float:
+    """What share of ||P||^2 points have with themselves, in the mean."""
     own = np.add.reduceat(np.asarray(sample.packed.weights, dtype=np.float64) ** 2, sample.packed.offsets[:-1])
     # More than 1 where weights of both signs cancel each other out, and without end where nothing is left of ||P||.
-    noise = float(np.mean(own / np.maximum(np.maximum(sample.self_inner, own), np.finfo(float).tiny)))
-    facts = SketchFacts(gamma, trial.stages, _correlation(trial, sample), noise, total, float(trial.evaluated))
-    return SketchModel("", facts, trial.landmarks.astype(np.float32), trial.map, (low + high) / 2, steps)
+    return float(np.mean(own / np.maximum(np.maximum(sample.self_inner, own), np.finfo(float).tiny)))
 
 
 def _correlation(trial: _Trial, sample: _Sample) -> float:
