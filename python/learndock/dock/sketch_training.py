@@ -47,8 +47,8 @@ _BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
 _WORTH, _WEAK = 0.8, 0.02
 # A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
 _SPECS_A_LANDMARK = 8
-# More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which a space
-# of a smaller noise share than the last does without.
+# More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which are not
+# tried in a space of a smaller noise share than the last where fewer prove enough.
 _WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY = 0.85, 0.5, 128, 0.17
 # A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
 _WEAKER, _WEAKER_SHARE = 2.0, 0.01
@@ -94,8 +94,6 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     total = int(view.starts[-1])
     sample = _sample(view, gamma, rng)
     points = _landmarks(view, rng)
-    if _noise_share(sample) <= _NOISY:
-        most_coordinates = min(most_coordinates, _MANY)
     best: _Trial | None = None
     for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
         if best is None or trial.cost < _WORTH * best.cost:
@@ -222,7 +220,10 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
     prefixes = sorted({min(prefix, width) for prefix in _PREFIXES})
     survivors = {prefix: _survivors(sample, coordinates[:, :prefix], total) for prefix in prefixes}
     best, best_stages = np.inf, (0,)
+    frugal = _noise_share(sample) <= _NOISY
     for last in prefixes:
+        if frugal and last > _MANY and survivors[best_stages[-1]][0] <= _WEAK * total:
+            break
         for stages in [(last,), *((first, last) for first in prefixes if first < last)]:
             cost = (
                 len(landmarks) * points * pair
