@@ -28,7 +28,7 @@ import numpy as np
 from learndock import _core
 from learndock.dock.chance import Chance, deviations_for
 from learndock.dock.mixtures import Nearest, Wish
-from learndock.dock.scan import by_segment, exact_products
+from learndock.dock.scan import chosen_scan, exact_products
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -117,18 +117,12 @@ class _User:
         self.mmd2 = np.concatenate([self.mmd2, self.self_inner - 2 * products + view.self_inner[at]])
 
     def _thinned_out(self, view: SpaceView, at: IndexArray, threads: int) -> IndexArray:
-        query = _core.PreparedQuery(self.spec.points, self.spec.weights, self.spec.gamma)
-        products, errors = np.empty(len(at)), np.empty(len(at))
-        for here, batch, chosen in by_segment(view, at):
-            products[here], errors[here] = _core.chosen_inner_products_float(
-                query, batch.tiles, batch.weights, batch.offsets, chosen, threads
-            )
-        mmd2 = self.self_inner - 2 * products + view.self_inner[at]
-        upper = mmd2 + 2 * errors
+        found = chosen_scan(view, self.spec, self.self_inner, at, threads)
         threshold = self.threshold
         if len(at) >= self.wanted:
+            upper = found.mmd2 + found.error
             threshold = min(threshold, float(np.partition(upper, self.wanted - 1)[self.wanted - 1]))
-        return at[mmd2 - 2 * errors <= max(0.0, threshold)]
+        return at[found.mmd2 - found.error <= max(0.0, threshold)]
 
     def nearest(self, view: SpaceView) -> Nearest:
         """The nearest of all that was computed, ties by id."""

@@ -102,15 +102,18 @@ def thin_out(
     view: SpaceView, spec: HasEmbedding, user: float, of: Scan, near: IndexArray, count: int, threads: int
 ) -> IndexArray:
     """Those of the places `near` in a scan that may be among the nearest by float32's bounds."""
+    return near[chosen_scan(view, spec, user, of.at[near], threads).nearest(count)]
+
+
+def chosen_scan(view: SpaceView, spec: HasEmbedding, user: float, at: IndexArray, threads: int) -> Scan:
+    """Distances to the specifications at some ascending places, in float32; user = <user, user>."""
     query = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
-    at = of.at[near]
     products, errors = np.empty(len(at)), np.empty(len(at))
     for here, batch, chosen in by_segment(view, at):
         products[here], errors[here] = _core.chosen_inner_products_float(
             query, batch.tiles, batch.weights, batch.offsets, chosen, threads
         )
-    finer = Scan(at, user - 2 * products + view.self_inner[at], 2 * errors)
-    return near[finer.nearest(count)]
+    return Scan(at, user - 2 * products + view.self_inner[at], 2 * errors)
 
 
 def by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels.PackedEmbeddings, IndexArray]]:
