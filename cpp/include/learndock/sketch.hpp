@@ -71,7 +71,6 @@ class SketchMap {
   SketchQuery query(const Embedding& embedding, double self_inner, ThreadTeam& team) const;
 
  private:
-  struct Place;
   /// Residuals and error of coordinates that are stored with an error of `stored`.
   float finish(const double* coordinates, double self_inner, double absolute_weight, Index count, double stored,
                float* residuals, Index residual_stride) const;

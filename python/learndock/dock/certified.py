@@ -136,7 +136,8 @@ def certified_nearest(
     self_inner: Sequence[float],
     wish: Wish,
     *,
-    hidden: Sequence[npt.NDArray[np.bool_] | None],
+    hidden: npt.NDArray[np.bool_] | None,
+    visible: int,
     budget: int | None,
     delta: float | None,
     threads: int,
@@ -152,8 +153,10 @@ def certified_nearest(
     self_inner : sequence of float
         <user, user>.
     wish : Wish
-    hidden : sequence of (ndarray of bool or None)
-        For each user, what may not be returned, in the order of the view; None where all may.
+    hidden : ndarray of bool, optional
+        What may not be returned, in the order of the view; None where all may.
+    visible : int
+        How many may.
     budget : int, optional
         Specifications to compute at most, but for those without sketches; None for as many as a proof takes.
     delta : float, optional
@@ -165,20 +168,17 @@ def certified_nearest(
     model, sketched = view.model, view.sketched
     if model is None:
         raise ValueError("view: no sketches")
-    users = [
-        _User(spec, inner, _wanted(wish, mask, len(view.ids)))
-        for spec, inner, mask in zip(specs, self_inner, hidden, strict=True)
-    ]
+    wanted = min(max(wish.k, wish.candidates), visible)
+    users = [_User(spec, inner, wanted) for spec, inner in zip(specs, self_inner, strict=True)]
     with stage("bounds"):
         queries = [model.core.query(user.spec.points, user.spec.weights, user.self_inner, threads) for user in users]
-        masks = [None if mask is None else np.ascontiguousarray(mask[:sketched]) for mask in hidden]
+        masks = [None if hidden is None else hidden[:sketched]] * len(users)
         # Fewer than are wanted would set no threshold.
-        computed = max((user.wanted for user in users), default=0) if budget is None else budget
+        computed = wanted if budget is None else budget
         count = min(sketched, max(_PROMISING, 2 * computed))
         promising = view.sketch_set.promising(queries, masks, model.facts.correlation, count, threads)
     provers = [
-        _Prover(view, model, query, user, mask, budget, delta)
-        for query, user, mask in zip(queries, users, hidden, strict=True)
+        _Prover(view, model, query, user, hidden, budget, delta) for query, user in zip(queries, users, strict=True)
     ]
     with stage("evaluate"):
         _for_each(lambda i, own: provers[i].begin(promising[i], own), len(provers), threads)
@@ -186,11 +186,6 @@ def certified_nearest(
         within = view.sketch_set.within(queries, masks, [float(user.reach) for user in users], threads)
     with stage("evaluate"):
         return _for_each(lambda i, own: provers[i].finish(within[i], own), len(provers), threads)
-
-
-def _wanted(wish: Wish, hidden: npt.NDArray[np.bool_] | None, count: int) -> int:
-    visible = count if hidden is None else count - int(np.count_nonzero(hidden))
-    return min(max(wish.k, wish.candidates), visible)
 
 
 def _for_each(work: Callable[[int, int], _T], count: int, threads: int) -> list[_T]:

@@ -118,19 +118,18 @@ def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked
         Users; all of the view's space.
     asked : Asked
     """
-    if asked.method == "exact" or not _has_bounds(view, asked):
-        return _scan_all(view, specs, asked, range(len(specs)))
     hidden = view.hidden(any_status=asked.any_status)
     if asked.allowed is not None:
         hidden = np.isin(view.ids, asked.allowed, invert=True) | (False if hidden is None else hidden)
-    # So it is, too, where nothing is left of a dock: all was deleted, or nothing is usable.
-    if len(view.ids) - (0 if hidden is None else np.count_nonzero(hidden)) <= _FEW:
-        return _scan_all(view, specs, asked, range(len(specs)))
+    visible = len(view.ids) - (0 if hidden is None else int(np.count_nonzero(hidden)))
+    # A scan it is, too, where nothing is left of a dock: all was deleted, or nothing is usable.
+    if asked.method == "exact" or not _has_bounds(view, asked) or visible <= _FEW:
+        return _scan_all(view, specs, asked, hidden, range(len(specs)))
     each, fixed = certified_bytes(len(view.ids), chance=asked.delta is not None)
     group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
     results: list[SearchResult] = []
     for start in range(0, len(specs), group):
-        results += _certify_group(view, specs[start : start + group], asked, hidden)
+        results += _certify_group(view, specs[start : start + group], asked, hidden, visible)
         asked.on_progress("search", len(results), len(specs))
     return results
 
@@ -149,6 +148,7 @@ def _certify_group(
     specs: Sequence[RKMETableSpecification],
     asked: Asked,
     hidden: npt.NDArray[np.bool_] | None,
+    visible: int,
 ) -> list[SearchResult]:
     threads = resolve_threads(asked.threads)
     work = _Work()
@@ -158,7 +158,8 @@ def _certify_group(
         specs,
         self_inner,
         asked.wish,
-        hidden=[hidden] * len(specs),
+        hidden=hidden,
+        visible=visible,
         budget=max(asked.budget, asked.wish.k, asked.wish.candidates) if asked.method == "approximate" else None,
         delta=asked.delta,
         threads=threads,
@@ -168,16 +169,15 @@ def _certify_group(
     ranked = [one.nearest for one in found if one.nearest is not None]
     results: dict[int, SearchResult] = {}
     if ranked:
-        compared = len(view.ids) - (0 if hidden is None else int(np.count_nonzero(hidden)))
         inner = [self_inner[i] for i in proven]
         with work.stage("mixture"):
             mixtures = find_mixtures(view, ranked, inner, specs[0].gamma, asked.wish, threads)
         for i, nearest, mixture in zip(proven, ranked, mixtures, strict=True):
-            results[i] = _found_result(view, self_inner[i], found[i], nearest, mixture, asked, work.amounts, compared)
+            results[i] = _found_result(view, self_inner[i], found[i], nearest, mixture, asked, work.amounts, visible)
     weak = [i for i in range(len(specs)) if i not in results]
     if weak:
         # The bounds' seconds come on top.
-        scanned = _scan_all(view, [specs[i] for i in weak], asked, ())
+        scanned = _scan_all(view, [specs[i] for i in weak], asked, hidden, ())
         for i, result in zip(weak, scanned, strict=True):
             results[i] = _audited(result, found[i])
     return [results[i] for i in range(len(specs))]
@@ -227,13 +227,14 @@ def _audited(result: SearchResult, found: Found) -> SearchResult:
 
 
 def _scan_all(
-    view: SpaceView, specs: Sequence[RKMETableSpecification], asked: Asked, told: Sequence[int]
+    view: SpaceView,
+    specs: Sequence[RKMETableSpecification],
+    asked: Asked,
+    hidden: npt.NDArray[np.bool_] | None,
+    told: Sequence[int],
 ) -> list[SearchResult]:
     """Scan the space for many users; progress is told where `told` has all of them."""
-    visible = view.visible(any_status=asked.any_status)
-    if asked.allowed is not None:
-        visible = visible & np.isin(view.ids, asked.allowed)
-    at = np.flatnonzero(visible)
+    at = np.arange(len(view.ids)) if hidden is None else np.flatnonzero(~hidden)
     each, fixed = search_bytes(max(1, len(view.ids)))
     group = at_once(len(specs), each=each, fixed=fixed, max_memory=asked.max_memory)
     results: list[SearchResult] = []
