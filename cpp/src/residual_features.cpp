@@ -7,6 +7,7 @@
 #include <limits>
 #include <utility>
 
+#include "batch_starts.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
 
@@ -39,8 +40,7 @@ struct Comparison {
 template <class Compare>
 void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index chosen_count, ThreadTeam& team,
                      const Compare& compare) {
-  std::vector<Index> starts{0};
-  for (const Sketches& batch : search.batches) starts.push_back(starts.back() + batch.count);
+  const BatchStarts starts(search.batches);
   const FeatureQuery& query = search.query;
   const Index frequencies = search.features.frequency_count();
   const auto count = static_cast<double>(frequencies);
@@ -49,7 +49,7 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
     Index known = -1;
     alignas(64) float sums[tile_lanes], products[tile_lanes], squares[tile_lanes];
     for (Index i = chunk * chosen_together; i < std::min(chosen_count, (chunk + 1) * chosen_together); ++i) {
-      const Index b = std::upper_bound(starts.begin(), starts.end(), chosen[i]) - starts.begin() - 1;
+      const Index b = starts.batch_of(chosen[i]);
       const Sketches& batch = search.batches[b];
       const StoredFeatures& stored = search.stored[b];
       const Index at = chosen[i] - starts[b], block = at / tile_lanes, lane = at % tile_lanes;

@@ -8,6 +8,7 @@
 #include <limits>
 #include <utility>
 
+#include "batch_starts.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
 #include "learndock/kernel_sums.hpp"
@@ -119,6 +120,18 @@ struct Piece {
   Index first() const { return first_block * tile_lanes; }
   Index count() const { return std::min(blocks * tile_lanes, batch->count - first()); }
 };
+
+/// take(i, place) for the sketches of a piece whose bit is set and that may be returned to query q.
+template <class Take>
+void for_each_taken(const SketchSearch& search, const Piece& piece, Index q, const std::uint16_t* bits_of_blocks,
+                    const Take& take) {
+  const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
+  for (Index block = 0; block < piece.blocks; ++block)
+    for (unsigned bits = bits_of_blocks[block]; bits != 0; bits &= bits - 1) {
+      const Index i = block * tile_lanes + lowest_bit(bits);
+      if (i < piece.count() && (hidden == nullptr || !hidden[i])) take(i, piece.place + i);
+    }
+}
 
 std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
   std::vector<Piece> pieces;
@@ -326,12 +339,7 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
     active_kernels().sketch_guesses(sums, piece.batch->residuals + piece.first(), piece.blocks,
                                     comparison(search.map, *search.queries[q], correlation, 0), smallest.limit(),
                                     guesses, own.at_most);
-    const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
-    for (Index block = 0; block < piece.blocks; ++block)
-      for (unsigned bits = own.at_most[block]; bits != 0; bits &= bits - 1) {
-        const Index i = block * tile_lanes + lowest_bit(bits);
-        if (i < piece.count() && (hidden == nullptr || !hidden[i])) smallest.add(guesses[i], piece.place + i);
-      }
+    for_each_taken(search, piece, q, own.at_most, [&](Index i, Index place) { smallest.add(guesses[i], place); });
   };
   for_each_piece(search, pieces_of(search.batches), team, visit);
   for (Index q = 0; q < query_count; ++q) {
@@ -357,13 +365,8 @@ std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, cons
     active_kernels().sketch_bounds(sums, piece.batch->residuals + piece.first(), piece.batch->errors + piece.first(),
                                    piece.blocks, comparison(search.map, *search.queries[q], 0, 0), reach[q],
                                    own.bounds.reserve(pass_blocks * tile_lanes), own.at_most);
-    const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
     std::vector<Index>& found = parts[number * query_count + q];
-    for (Index block = 0; block < piece.blocks; ++block)
-      for (unsigned bits = own.at_most[block]; bits != 0; bits &= bits - 1) {
-        const Index i = block * tile_lanes + lowest_bit(bits);
-        if (i < piece.count() && (hidden == nullptr || !hidden[i])) found.push_back(piece.place + i);
-      }
+    for_each_taken(search, piece, q, own.at_most, [&](Index, Index place) { found.push_back(place); });
   };
   for_each_piece(search, pieces, team, visit);
   std::vector<std::vector<Index>> within(search.queries.size());
@@ -382,14 +385,10 @@ void squared_distances(const SketchMap& map, const Sketches& batch, const Sketch
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
                     float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses) {
-  std::vector<Index> starts{0};
-  for (const Sketches& batch : batches) starts.push_back(starts.back() + batch.count);
+  const BatchStarts starts(batches);
   const SketchComparison with = comparison(map, query, correlation, stage);
-  const auto batch_of = [&](Index place) {
-    return std::upper_bound(starts.begin(), starts.end(), place) - starts.begin() - 1;
-  };
   const auto fetch_block = [&](Index place) {
-    const Index b = batch_of(place), block = (place - starts[b]) / tile_lanes;
+    const Index b = starts.batch_of(place), block = (place - starts[b]) / tile_lanes;
     for (Index s = 0; s <= stage; ++s) {
       const SketchBlocks codes = stage_blocks(map, batches[b], s, block, 1);
       fetch_ahead(codes.codes, codes.coordinates * tile_lanes);
@@ -402,7 +401,7 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
     const Index end = std::min(chosen_count, (chunk + 1) * chosen_together);
     for (Index i = chunk * chosen_together; i < end; ++i) {
       if (i + 1 < end) fetch_block(chosen[i + 1]);
-      const Index b = batch_of(chosen[i]);
+      const Index b = starts.batch_of(chosen[i]);
       const Sketches& batch = batches[b];
       const Index at = chosen[i] - starts[b], block = at / tile_lanes, key = starts[b] + block * tile_lanes;
       if (key != known) {
