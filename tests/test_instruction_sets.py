@@ -62,10 +62,10 @@ print(kernels.instruction_sets()["active"], config()["instruction_set"])
 
 @pytest.mark.parametrize("instruction_set", BUILT)
 def test_fits_and_herds_are_right_in_every_instruction_set(instruction_set):
-    """What the sums' ladder does not reach: the moments behind a fit's gradient, and herding."""
+    """What the sums' ladder does not reach: the moments behind a fit's gradient, herding, losses near rows."""
     skip_if_absent(instruction_set)
     code = """
-import herding_ladder
+import herding_ladder, local_losses_ladder
 import numpy as np, reference
 from learndock import kernels
 rng = np.random.default_rng(0)
@@ -84,6 +84,7 @@ for dim in (3, 7, 16, 33):
     assert abs(found.mmd2 - value) < 6 * found.mmd2_error + 1e-6, (dim, found, value)
     assert value < 0.5 * start.mmd2, (dim, value, start.mmd2)
 herding_ladder.climb()
+local_losses_ladder.climb()
 """
     done = run_forced(instruction_set, code)
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,7 @@ namespace learndock::bindings {
 void bind_system(py::module_& module);
 void bind_embedding(py::module_& module);
 void bind_kernel_sums(py::module_& module);
+void bind_local_losses(py::module_& module);
 void bind_simplex_qp(py::module_& module);
 void bind_sketch(py::module_& module);
 void bind_mixture(py::module_& module);
@@ -26,6 +27,7 @@ PYBIND11_MODULE(_core, module, py::mod_gil_not_used()) {
   bind_system(module);
   bind_embedding(module);
   bind_kernel_sums(module);
+  bind_local_losses(module);
   bind_simplex_qp(module);
   bind_sketch(module);
   bind_residual_features(module);

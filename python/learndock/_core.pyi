@@ -169,6 +169,12 @@ def herd_many(
     replace: bool,
     threads: int,
 ) -> list[_Int64]: ...
+def local_losses(
+    rows: _Float64,
+    sketches: Sequence[tuple[_Float64, _Float64, _Float64, _Float64]],
+    gamma: float,
+    threads: int,
+) -> tuple[_Float64, _Float64, _Float64]: ...
 def search_mixtures(
     segments: Sequence[Sequence[_Tiles | _Int64]],
     segment: _Int64,

@@ -108,6 +108,18 @@ struct SketchComparison {
   float correlated_residual = 0;  ///< 2 correlation residual
 };
 
+/// A sketch around the rows' centroid, and the losses of models at its points; see learndock/local_losses.hpp.
+struct SketchRows {
+  const float* points = nullptr;   ///< [count, dim]
+  const float* weights = nullptr;  ///< [count]
+  const float* shares = nullptr;   ///< [count]
+  const float* losses = nullptr;   ///< [count, models]
+  Index count = 0;
+  Index dim = 0;
+  Index models = 0;
+  float exponent_scale = 0;  ///< gamma log2(e)
+};
+
 struct CpuKernels {
   const char* name;
   bool splits_rows;  ///< whether embed_float reads split_rows
@@ -181,6 +193,11 @@ struct CpuKernels {
   /// sine]: the sums of x[j] = Re f_P[j] conj(f_Q[j]) and of x[j]^2, in units of the codes.
   void (*feature_products)(const std::int8_t* codes, const float* waves, Index frequency_count, float* products,
                            float* squares);
+
+  /// For one tile of rows x: losses[m][lane] += sum_p shares[p] k(x, z_p)^4 losses[p][m], mass[lane] = sum_p shares[p]
+  /// k(x, z_p)^4, embedding[lane] = sum_p weights[p] k(x, z_p). `kernel` is scratch of count * tile_lanes.
+  void (*local_losses)(const SketchRows& sketch, const float* tile, float* kernel, float* losses, float* mass,
+                       float* embedding);
 };
 
 extern const CpuKernels baseline_kernels;

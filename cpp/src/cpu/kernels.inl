@@ -20,6 +20,7 @@ constexpr double log2_e = 1.4426950408889634074;
 #include "cholesky.inl"
 #include "embed_double.inl"
 #include "herding.inl"
+#include "local_losses.inl"
 #include "moments.inl"
 #include "residual_features.inl"
 #include "sketch.inl"
@@ -61,6 +62,7 @@ const CpuKernels LEARNDOCK_KERNELS = {LEARNDOCK_KERNELS_NAME,
                                       sketch_bounds,
                                       sketch_guesses,
                                       wave_sums,
-                                      feature_products};
+                                      feature_products,
+                                      local_losses};
 
 }  // namespace learndock
