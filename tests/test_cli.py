@@ -27,6 +27,7 @@ VERBS = (
     "ls",
     "info",
     "stats",
+    "scaling",
     "history",
     "doctor",
     "optimize",

@@ -143,6 +143,7 @@ def test_accuracy_with_the_references_own_numbers():
     assert abs(ours - theirs) <= 0.01, f"{ours:.4f} against {theirs:.4f}"
 
 
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_embeddings_choose_better_than_trees_where_the_kernel_is_narrow_enough():
     """Pixels from 0 to 4, so that rows of different learnwares are strangers at gamma = 0.1."""
     learnwares, user, labels = digit_market(0, 4.0)

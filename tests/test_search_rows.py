@@ -224,6 +224,7 @@ def test_a_zip_that_says_what_it_does_not_hold_is_refused(tmp_path):
         held_out_in_zip(bomb, columns=2)
 
 
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_tests_are_under_the_search_gamma(dock, submit):  # noqa: F811
     # Random divisions look alike where all rows are strangers to each other.
     shipped, rows = drawn(1, rows=60), drawn(2, shift=1.0, rows=50)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from learndock.memory import MemoryEstimate, estimate
     from learndock.specification import (
         RKMETableSpecification,
+        Scaling,
         SemanticQuery,
         SemanticSpecification,
         load_spec,
@@ -34,6 +35,7 @@ __all__ = [
     "Learnware",
     "MemoryEstimate",
     "RKMETableSpecification",
+    "Scaling",
     "SemanticQuery",
     "SemanticSpecification",
     "__version__",
@@ -56,6 +58,7 @@ _HOMES = {
     "Learnware": "learndock.learnware",
     "MemoryEstimate": "learndock.memory",
     "RKMETableSpecification": "learndock.specification",
+    "Scaling": "learndock.specification",
     "SemanticQuery": "learndock.specification",
     "SemanticSpecification": "learndock.specification",
     "estimate": "learndock.memory",

@@ -1,4 +1,4 @@
-"""Every exception that learndock raises.
+"""Every exception that learndock raises, and every warning.
 
 `LearndockError` is the root. A message names the argument, says what came and what was expected; nothing
 has been changed when one is raised.
@@ -20,6 +20,7 @@ __all__ = [
     "ModelError",
     "ModelTimeout",
     "ReadOnlyDock",
+    "ScaleWarning",
     "SemanticError",
     "SpecificationFileError",
     "SpecificationMismatch",
@@ -31,12 +32,16 @@ class LearndockError(Exception):
     """Root of all exceptions of this package."""
 
 
+class ScaleWarning(UserWarning):
+    """Rows and gamma don't go together: to the kernel all rows look alike, or each looks alone."""
+
+
 class InvalidArgument(LearndockError, ValueError):
     """An argument has the wrong type, shape, range, or holds NaN or infinity."""
 
 
 class SpecificationMismatch(InvalidArgument):
-    """Two specifications can't be compared: their input shape, type or gamma differ."""
+    """Two specifications can't be compared: their input shape, type, gamma or scaling differ."""
 
 
 class SemanticError(InvalidArgument):

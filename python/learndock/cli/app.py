@@ -18,6 +18,7 @@ from learndock.cli.info import info
 from learndock.cli.optimize import optimize
 from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
+from learndock.cli.scaling import scaling
 from learndock.cli.search import search
 from learndock.cli.spec import spec
 from learndock.cli.stats import stats
@@ -81,6 +82,7 @@ _VERBS = (
     ls,
     info,
     stats,
+    scaling,
     history,
     doctor,
     optimize,

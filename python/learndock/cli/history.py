@@ -27,7 +27,7 @@ def history(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Most changes to show.")] = _MOST_SHOWN,
     as_json: AsJson = False,
 ) -> None:
-    """Show submissions, updates, deletions, ingests and search gammas, newest first, refused submissions too."""
+    """Show submissions, updates, deletions, ingests, search gammas and scalings, newest first, refused ones too."""
     with dock_to_read(dock) as shelf:
         records = shelf.history(identifier, limit=limit)
     if as_json:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from learndock.cli.arguments import AsJson, output_file
-from learndock.cli.output import print_json, print_line, spinner
+from learndock.cli.output import message_line, print_json, print_line, spinner
 
 __all__ = ["spec"]
 
@@ -36,14 +37,21 @@ def spec(
     no_reduce: Annotated[
         bool, typer.Option("--no-reduce", help="Keep every row as it is: the file then gives the data away.")
     ] = False,
+    scaling: Annotated[
+        Path | None,
+        typer.Option("--scaling", help="Standardise the columns by this file, as `learndock scaling` writes it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make the statistical specification (RKME) of a table of data."""
     from learndock.cli.data_file import read_data_file
-    from learndock.specification import RKMETableSpecification
+    from learndock.errors import ScaleWarning
+    from learndock.specification import RKMETableSpecification, Scaling
 
     output_file(output, overwrite=True)
-    with spinner("Sketching the data"):
+    standardised_by = None if scaling is None else Scaling.load(scaling)
+    with spinner("Sketching the data"), warnings.catch_warnings(record=True) as remarks:
+        warnings.simplefilter("always", ScaleWarning)
         table = read_data_file(data, drop=drop or ())
         specification = RKMETableSpecification.fit(
             table,
@@ -52,8 +60,11 @@ def spec(
             random_state=seed,
             weights="free" if free_weights else "nonnegative",
             reduce=not no_reduce,
+            scaling=standardised_by,
         )
         specification.save(output)
+    for remark in remarks:
+        message_line(f"warning: {remark.message}")
     kept, features = specification.points.shape
     facts = {
         "path": str(output),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Action", "AuditRecord", "actor_name", "history", "now", "record", "record_deletion"]
 
-Action = Literal["submit", "update", "delete", "ingest", "search_gamma"]
+Action = Literal["submit", "update", "delete", "ingest", "search_gamma", "scaling"]
 
 _LONGEST_ACTOR = 200
 # Enough to see why; the whole report went to the one who submitted.
@@ -42,19 +42,20 @@ class AuditRecord:
         ISO 8601, UTC.
     actor : str
         Who had opened the dock.
-    action : {"submit", "update", "delete", "ingest", "search_gamma"}
+    action : {"submit", "update", "delete", "ingest", "search_gamma", "scaling"}
     status : Status
         INVALID where it was refused and changed nothing; else that of the learnware, after the change. USABLE for a
-        search gamma.
+        search gamma or a scaling.
     id : str or None
-        Of the learnware, or the first of several; None where a submission was refused, and for a search gamma.
+        Of the learnware, or the first of several; None where a submission was refused, and for a search gamma or a
+        scaling.
     count : int
         How many learnwares, with ids one after the other: above 1 for ingested specifications alone, 0 for a search
-        gamma.
+        gamma or a scaling.
     sha256_before, sha256_after : str or None
         Of the zip, before the change and after it, or as it was refused.
     message : str or None
-        Why it was refused, cut short; the space and its search gamma.
+        Why it was refused, cut short; the space and its search gamma or scaling.
     """
 
     sequence: int

@@ -12,9 +12,11 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.opened import OpenedDock, checked_id, checked_ids
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.report import SubmitReport
+from learndock.dock.scaling import space_named
 from learndock.dock.search_gamma import checked_search_gamma, checked_shape
 from learndock.dock.space import Space
-from learndock.specification import RKMETableSpecification
+from learndock.errors import InvalidArgument
+from learndock.specification import RKMETableSpecification, Scaling
 
 if TYPE_CHECKING:
     from learndock.environment.choice import EnvironmentChoice
@@ -28,7 +30,7 @@ _log = logging.getLogger("learndock")
 
 
 class DockChanges(OpenedDock):
-    """Submit, update, ingest, delete, set search gammas, optimize."""
+    """Submit, update, ingest, delete, set search gammas and scalings, optimize."""
 
     def submit(
         self,
@@ -240,6 +242,91 @@ class DockChanges(OpenedDock):
         self._require_writable()
         space = Space(RKMETableSpecification.type, checked_shape(input_shape), positive_gamma(gamma))
         self._writer.set_search_gamma(space, checked_search_gamma(search_gamma, space))
+
+    def scaling(self, space: Space | int | Sequence[int], *, gamma: float = 0.1) -> Scaling:
+        """What the columns of a space are standardised by: the same for all developers and users.
+
+        The first time that it is asked for, it is pooled from the moments that the specifications of submitted
+        learnwares carry (`RKMETableSpecification.moments`), and kept: from then on the answer is the same, whatever is
+        submitted, for specifications of two scalings can't be compared. So ask when some developers have submitted.
+        `set_scaling` sets another, or pools again.
+
+        Pooled are learnwares of the input shape, whatever their gamma; so columns should mean the same in all of them.
+        Each learnware counts alike, and by medians: what less than half of them say moves it no farther than the
+        others' own values lie apart.
+
+        A specification that was fitted under another scaling is refused, by `submit` as by `search`. Those that know of
+        none, such as the reference's files, are taken as they are; a search says in its `warnings` how many of its
+        learnwares were fitted to raw rows where the user's were standardised, or the other way round.
+
+        Parameters
+        ----------
+        space : Space, int or sequence of int
+            One of `spaces()`, or an input shape, such as the number of columns.
+        gamma : float, default 0.1
+            That specifications are fitted with, where `space` is an input shape.
+
+        Returns
+        -------
+        Scaling
+
+        Raises
+        ------
+        DockError
+            If none is kept, and no learnware of this shape says anything of its columns.
+        ReadOnlyDock
+            If none is kept yet, and the dock was opened with `readonly=True`.
+
+        Examples
+        --------
+        ::
+
+            spec = ld.RKMETableSpecification.fit(X, scaling=dock.scaling(X.shape[1]), random_state=0)
+        """
+        wanted = space_named(space, gamma)
+        kept = self._store.view(wanted).scaling
+        if kept is not None:
+            return kept
+        self._require_writable()
+        return self._writer.keep_scaling(wanted)
+
+    def set_scaling(
+        self,
+        scaling: Scaling | Literal["pooled"] | None,
+        *,
+        space: Space | int | Sequence[int],
+        gamma: float = 0.1,
+    ) -> None:
+        """Set what the columns of a space are standardised by; see `scaling`.
+
+        Parameters
+        ----------
+        scaling : Scaling, "pooled" or None
+            One that all have agreed on; "pooled" for the moments of the learnwares as they are now; None for none.
+        space : Space, int or sequence of int
+            One of `spaces()`, or an input shape. There may be no specification in it yet.
+        gamma : float, default 0.1
+            Where `space` is an input shape.
+
+        Raises
+        ------
+        InvalidArgument
+            For what is no scaling, or one of another number of columns.
+        DockError
+            If learnwares were fitted under the scaling that is kept: they could be compared with nothing any more. Or
+            if no learnware says anything of its columns, for "pooled".
+        ReadOnlyDock
+        """
+        self._require_writable()
+        wanted = space_named(space, gamma)
+        if scaling is None or (isinstance(scaling, str) and scaling == "pooled"):
+            self._writer.set_scaling(wanted, scaling)
+            return
+        if not isinstance(scaling, Scaling):
+            raise InvalidArgument(f'scaling: expected a Scaling, "pooled" or None, got {scaling!r:.200}')
+        if (len(scaling),) != wanted.input_shape:
+            raise InvalidArgument(f"scaling: expected columns of shape {wanted.input_shape}, got {len(scaling)}")
+        self._writer.set_scaling(wanted, scaling)
 
     def optimize(self, *, on_progress: Progress | None = None) -> None:
         """Fold small writes into segments, compact what was deleted, and sketch what is not yet sketched.

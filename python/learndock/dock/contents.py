@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from learndock._validation import as_path
 from learndock._validation import limit as checked_limit
-from learndock.dock import audit, rows
+from learndock.dock import audit, rows, scaling_rows
 from learndock.dock.entry import Entries
 from learndock.dock.filters import Filter, StatusName
 from learndock.dock.ids import learnware_name, learnware_number
@@ -206,13 +206,21 @@ class DockContents(OpenedDock):
         with self._catalog.reading() as connection:
             row = self._rows(connection, [checked_id(id)])[0]
             space = rows.spaces_by_id(connection)[row.space_id]
+            moments, scaled = scaling_rows.fitted_of(connection, row.id)
+            scaling = scaling_rows.kept_scaling(connection, row.space_id) if scaled else None
         place = self._store.view(space).place(row.id)
         if place is None:
             raise DockError(f"{self.path}: the specification of {id} is missing; the dock is damaged")
         segment, at = place
         points, weights = segment.packed.embedding(at)
         return RKMETableSpecification(
-            points, weights, gamma=space.gamma, num_points=row.num_points, fit_mmd2=row.fit_mmd2
+            points,
+            weights,
+            gamma=space.gamma,
+            num_points=row.num_points,
+            fit_mmd2=row.fit_mmd2,
+            scaling=scaling,
+            moments=moments,
         )
 
     def list(
@@ -275,7 +283,7 @@ class DockContents(OpenedDock):
             return counted(connection, wanted)
 
     def history(self, id: str | None = None, *, limit: int | None = None) -> Records:
-        """The audit log: submissions, updates, deletions, ingests and search gammas, newest first.
+        """The audit log: submissions, updates, deletions, ingests, search gammas and scalings, newest first.
 
         Parameters
         ----------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from learndock.dock import rows
 from learndock.dock.ids import learnware_number
-from learndock.errors import LearnwareError
+from learndock.errors import InvalidArgument, LearnwareError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def with_p_values(
     ----------
     result : SearchResult
     user : RKMETableSpecification
-        Its points are the rows.
+        Its points are the rows, in units of its scaling.
     layout : Layout
     catalog : Catalog
     permutations : int
@@ -76,7 +76,9 @@ def _held_out(id: str, zip: Path, user: RKMETableSpecification) -> FloatArray | 
     from learndock.learnware.held_out import held_out_in_zip
 
     try:
-        return held_out_in_zip(zip, columns=user.input_shape[0])
-    except (LearnwareError, OSError) as error:
+        held_out = held_out_in_zip(zip, columns=user.input_shape[0])
+        # As the user's rows were.
+        return held_out if held_out is None or user.scaling is None else user.scaling.apply(held_out)
+    except (LearnwareError, InvalidArgument, OSError) as error:
         _log.warning("%s: no p-value: its held-out rows can't be read (%s)", id, error)
         return None

@@ -83,7 +83,9 @@ def under_gamma(spec: RKMETableSpecification, gamma: float | None) -> RKMETableS
     """The same points and weights under another gamma; as it is where there is none."""
     if gamma is None:
         return spec
-    return RKMETableSpecification(spec.points, spec.weights, gamma=gamma, num_points=spec.num_points)
+    return RKMETableSpecification(
+        spec.points, spec.weights, gamma=gamma, num_points=spec.num_points, scaling=spec.scaling, moments=spec.moments
+    )
 
 
 def with_sentence(results: Sequence[SearchResult], space: Space, gamma: float | None) -> list[SearchResult]:

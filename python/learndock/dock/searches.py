@@ -15,6 +15,7 @@ from learndock.dock.opened import OpenedDock
 from learndock.dock.p_values import with_p_values
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
+from learndock.dock.scaling import require_searchable, with_scaling_said
 from learndock.dock.search import Asked, Certificate, SearchMethod, search_space
 from learndock.dock.search_gamma import under_gamma, with_sentence
 from learndock.dock.space import Space
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from learndock.specification import SemanticQuery, SemanticSpecification
+    from learndock.specification import Scaling, SemanticQuery, SemanticSpecification
 
     Semantic = SemanticQuery | SemanticSpecification | Mapping[str, Any]
 
@@ -107,6 +108,8 @@ class DockSearches(OpenedDock):
         InvalidArgument
             For a k below 1, a negative mixture, an unknown rule, method, certificate or status, a delta out of range,
             no specification, or a `max_memory` in which not even one user has room.
+        SpecificationMismatch
+            If the specification was fitted under another scaling than the dock's (see `Dock.scaling`).
         """
         _require_specification(spec, "spec")
         from learndock.specification import SemanticQuery
@@ -191,9 +194,12 @@ class DockSearches(OpenedDock):
             allowed = self._allowed(wanted)
             asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told, chance)
             view = self._store.view(space)
+            for i in places:
+                require_searchable(specs[i], view.scaling, "spec" if len(specs) == 1 else f"specs[{i}]")
             users = [under_gamma(specs[i], view.search_gamma) for i in places]
             found = with_sentence(search_space(view, users, asked), space, view.search_gamma)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
+            judged = with_scaling_said(judged, users, view, self._catalog)
             results.update(zip(places, judged, strict=True))
         return [results[i] for i in range(len(specs))]
 
@@ -202,6 +208,7 @@ class DockSearches(OpenedDock):
         X: Any,
         *,
         gamma: float = 0.1,
+        scaling: Scaling | None = None,
         k: int = 10,
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
         rule: SearchRule = "distance",
@@ -230,6 +237,8 @@ class DockSearches(OpenedDock):
             As `RKMETableSpecification.fit` takes it.
         gamma : float, default 0.1
             Only learnwares of this gamma are compared; see `search`. Tests are under the gamma of the search.
+        scaling : Scaling, optional
+            As `fit` takes it: that of this dock, see `Dock.scaling`, if it has one.
         k, semantic, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`.
         permutations : int, default 999
@@ -240,7 +249,8 @@ class DockSearches(OpenedDock):
         Returns
         -------
         SearchResult
-            That of `search` with ``RKMETableSpecification.fit(X, gamma=gamma, reduce=False)``, and the p-values.
+            That of `search` with ``RKMETableSpecification.fit(X, gamma=gamma, reduce=False, scaling=scaling)``, and the
+            p-values.
 
         Raises
         ------
@@ -263,7 +273,7 @@ class DockSearches(OpenedDock):
             for hit in dock.search_rows(X, gamma=ld.median_gamma(X)).singles:
                 print(hit.id, hit.mmd2, hit.fits, hit.p_value)
         """
-        spec = RKMETableSpecification.fit(X, gamma=gamma, reduce=False)
+        spec = RKMETableSpecification.fit(X, gamma=gamma, reduce=False, scaling=scaling)
         divisions = positive_integer(permutations, "permutations")
         generator = random_generator(random_state)
         result = self.search(

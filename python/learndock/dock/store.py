@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learndock import _core, kernels
-from learndock.dock import rows
+from learndock.dock import rows, scaling_rows
 from learndock.dock.rows import PendingSpec
 from learndock.dock.segments import Segment, open_segment
 from learndock.dock.sketch_model import SketchModel, open_model
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from learndock.dock.catalog import Catalog
     from learndock.dock.layout import Layout
     from learndock.dock.space import Space
+    from learndock.specification import Scaling
 
 # A segment can be compacted away between the catalog's answer and its opening; the next answer names another.
 _ATTEMPTS = 10
@@ -58,6 +59,8 @@ class SpaceView:
     norms : dict of str to ndarray of float64
         With it: <P, P> under it, by segment, of those without sketches, as far as a search has asked for that. Half a
         second for 100,000 specifications of 64 points, once in a process.
+    scaling : Scaling or None
+        What the dock asks its sides to standardise by.
     """
 
     generation: int
@@ -70,6 +73,7 @@ class SpaceView:
     sketches: Mapping[str, Sketches] = field(default_factory=dict)
     search_gamma: float | None = None
     norms: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    scaling: Scaling | None = None
 
     @cached_property
     def segments(self) -> tuple[Segment, ...]:
@@ -255,6 +259,7 @@ class SpecStore:
             sketches,
             search_gamma,
             _norms_known(known, search_gamma, named),
+            scaling_rows.kept_scaling(connection, space_id),
         )
 
     def _sketches(

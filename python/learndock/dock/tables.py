@@ -58,6 +58,14 @@ search_gammas = sa.Table(
     sa.Column("gamma", sa.Double, nullable=False),
 )
 
+# What the columns of a space are standardised by, means and scales in float64; made when the first is kept.
+space_scalings = sa.Table(
+    "space_scalings",
+    metadata,
+    sa.Column("space_id", sa.ForeignKey("spaces.id"), primary_key=True),
+    sa.Column("mean_and_scale", sa.LargeBinary, nullable=False),
+)
+
 # version counts the updates: an update that was checked against an older one is refused.
 learnwares = sa.Table(
     "learnwares",
@@ -78,6 +86,16 @@ not_usable = learnwares.c.status != sa.literal_column(str(USABLE))
 sa.Index("learnwares_not_usable", learnwares.c.space_id, sqlite_where=not_usable)
 sa.Index("learnwares_of_data", learnwares.c.space_id, sqlite_where=learnwares.c.fit_mmd2.is_not(None))
 sa.Index("learnwares_of_zip", learnwares.c.zip_sha256, sqlite_where=learnwares.c.zip_sha256.is_not(None))
+
+# What specifications say of the rows that they were fitted to: means and deviations of the columns in float64, and
+# whether they were standardised by the space's scaling; made when the first says so.
+fitted_specs = sa.Table(
+    "fitted_specs",
+    metadata,
+    sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("moments", sa.LargeBinary),
+    sa.Column("scaled", sa.Boolean, nullable=False),
+)
 
 # The semantic part of those that have one; `semantic` is the reference's dict.
 semantics = sa.Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,11 +12,12 @@ import numpy as np
 
 from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
-from learndock.dock import audit, folding, rows
+from learndock.dock import audit, folding, rows, scaling_rows
 from learndock.dock._lock import WriteLock
 from learndock.dock.batches import Batch, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
+from learndock.dock.scaling import most_pooled, pooled_scaling, require_kept
 from learndock.dock.search_gamma import median_of_points
 from learndock.dock.segment_stream import SegmentStream, write_segment
 from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment
@@ -29,7 +31,7 @@ from learndock.dock.space import Space
 from learndock.dock.store import SpaceView, SpecStore, pending_of
 from learndock.dock.tables import USABLE, learnwares, pending, segments
 from learndock.errors import DockError, InvalidArgument, LearndockError, UnknownLearnware
-from learndock.specification import RKMETableSpecification
+from learndock.specification import RKMETableSpecification, Scaling
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -82,7 +84,7 @@ class Writer:
         Raises
         ------
         InvalidArgument
-            If its specification holds numbers beyond float32.
+            If its specification holds numbers beyond float32, or was fitted under another scaling than its space's.
         """
         segment = packed_segment([spec.points], [spec.weights], spec.gamma, np.zeros(1, np.int64))
         with self._changing():
@@ -105,6 +107,8 @@ class Writer:
                         )
                     )
                     rows.insert_semantic(connection, number, semantic)
+                    require_kept(spec, scaling_rows.kept_scaling(connection, space_id))
+                    scaling_rows.insert_fitted(connection, number, spec)
                     segment.ids[0] = number
                     rows.insert_pending(connection, pending_of(segment), space_id)
                     audit.record(
@@ -152,7 +156,7 @@ class Writer:
         UnknownLearnware, DockError
             If it was deleted or updated since.
         InvalidArgument
-            If its specification holds numbers beyond float32.
+            If its specification holds numbers beyond float32, or was fitted under another scaling than its space's.
         """
         segment = packed_segment([spec.points], [spec.weights], spec.gamma, np.array([number], np.int64))
         with self._changing():
@@ -180,6 +184,9 @@ class Writer:
                     )
                     rows.remove_semantics(connection, [number])
                     rows.insert_semantic(connection, number, semantic)
+                    require_kept(spec, scaling_rows.kept_scaling(connection, space_id))
+                    scaling_rows.remove_fitted(connection, number)
+                    scaling_rows.insert_fitted(connection, number, spec)
                     if copies is not None:
                         rows.bury(connection, copies)
                         rows.remove_pending(connection, [number])
@@ -336,6 +343,65 @@ class Writer:
                 rows.raise_generation(connection)
             remove_unnamed_sketches(self._layout, self._catalog)
         _log.info("%s: specifications %s of gamma %r are searched under %s", self._layout.root, shape, space.gamma, now)
+
+    def keep_scaling(self, space: Space) -> Scaling:
+        """The scaling of a space, pooled and kept where there is none; see `Dock.scaling`."""
+        with self._changing():
+            with self._catalog.reading() as connection:
+                kept = self._kept_scaling(connection, space)
+                if kept is not None:  # by another, meanwhile
+                    return kept
+                pooled = self._pooled_scaling(connection, space)
+            self._keep_scaling(space, pooled)
+            return pooled
+
+    def set_scaling(self, space: Space, scaling: Scaling | Literal["pooled"] | None) -> None:
+        """Set the scaling of a space, or none; see `Dock.set_scaling`."""
+        with self._changing():
+            with self._catalog.reading() as connection:
+                kept = self._kept_scaling(connection, space)
+                wanted = self._pooled_scaling(connection, space) if scaling == "pooled" else scaling
+                space_id = {known: id for id, known in rows.spaces_by_id(connection).items()}.get(space)
+                scaled = 0 if space_id is None else scaling_rows.scaled_count(connection, space_id)
+            if wanted == kept:
+                return
+            if scaled:
+                raise DockError(
+                    f"scaling: {scaled} learnwares were fitted under the one that is kept, and could be compared with "
+                    "nothing under another; delete them first, or give them specifications of raw rows"
+                )
+            self._keep_scaling(space, wanted)
+
+    def _kept_scaling(self, connection: sa.Connection, space: Space) -> Scaling | None:
+        space_id = {known: id for id, known in rows.spaces_by_id(connection).items()}.get(space)
+        return None if space_id is None else scaling_rows.kept_scaling(connection, space_id)
+
+    def _pooled_scaling(self, connection: sa.Connection, space: Space) -> Scaling:
+        columns = math.prod(space.input_shape)
+        moments = scaling_rows.moments_of_shape(connection, space, most=most_pooled(columns))
+        if not moments:
+            raise DockError(
+                f"scaling: no learnware of input shape {space.input_shape} says what its columns are like, as those of "
+                "ten rows and more that `RKMETableSpecification.fit` has made do; `set_scaling` sets one"
+            )
+        return pooled_scaling(moments)
+
+    def _keep_scaling(self, space: Space, scaling: Scaling | None) -> None:
+        shape = "x".join(map(str, space.input_shape))
+        now = "by none" if scaling is None else "by a scaling"
+        with self._catalog.writing() as connection:
+            scaling_rows.set_kept_scaling(connection, rows.space_id(connection, space), scaling)
+            audit.record(
+                connection,
+                self._actor,
+                "scaling",
+                status=USABLE,
+                learnware_id=None,
+                count=0,
+                message=f"specifications {shape} of gamma {space.gamma!r}: standardised {now}",
+            )
+            rows.raise_generation(connection)
+        _log.info("%s: specifications %s of gamma %r are standardised %s", self._layout.root, shape, space.gamma, now)
 
     def optimize(self, *, on_progress: Progress) -> None:
         """Fold, compact, sketch, and clear what a killed writer left and what is damaged and can be made again."""

@@ -104,7 +104,7 @@ def pack(
             _zip(folder, stream)
             stream.flush()
             os.fsync(stream.fileno())
-        _verify(unfinished, specification.points, expected)
+        _verify(unfinished, specification.raw_points, expected)
         _checked_target(path, overwrite)
         unfinished.replace(target)
     return target
@@ -151,7 +151,7 @@ def _settings(
     method = next((name for name in methods if hasattr(model, name)), None)
     if method is None:
         raise InvalidArgument(f"model: expected a method {' or '.join(methods)}, got {type(model).__name__}")
-    answer, feature_names = _predictions(model, method, specification.points)
+    answer, feature_names = _predictions(model, method, specification.raw_points)
     columns = None
     if semantic.task == "Classification":
         if not hasattr(model, "classes_"):

@@ -10,12 +10,13 @@ import numpy as np
 from learndock import kernels
 from learndock._validation import finite
 from learndock.errors import InvalidArgument, SpecificationMismatch
+from learndock.specification._rows import rows_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock.reuse._learnwares import Predictor
-    from learndock.specification import RKMETableSpecification
+    from learndock.specification import RKMETableSpecification, Scaling
 
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
@@ -35,6 +36,9 @@ __all__ = [
 
 # The reference's: so many samples of a learnware, however small its share.
 FEWEST_SAMPLES = 5
+
+# The core's kernel values end at the smallest normal number, 2e-308, and not at 0.
+_NOTHING = 1e-300
 
 # Coordinates of candidates in memory, about: 128 MB.
 _MOST_PENDING = 2**24
@@ -61,15 +65,32 @@ def specifications_of(learnwares: Sequence[Predictor], members: IndexArray) -> d
                     f"learnwares[{i}]: expected a specification of {name.replace('_', ' ')} {wanted!r} "
                     f"as learnwares[{first}]'s, got {got!r}"
                 )
+        # One that does not say how its rows were scaled can't be told from one of raw rows.
+        if _scaling(specifications[first]) != _scaling(specifications[i]):
+            raise SpecificationMismatch(
+                f"learnwares[{i}]: expected a specification of the same scaling as learnwares[{first}]'s, or none as it"
+            )
     return specifications
+
+
+def _scaling(specification: RKMETableSpecification) -> Scaling | None:
+    return getattr(specification, "scaling", None)
+
+
+def _standardised(rows: npt.NDArray[Any], specifications: Specifications) -> npt.NDArray[Any]:
+    """Rows in the units of the specifications' points."""
+    scaling = _scaling(next(iter(specifications.values())))
+    return rows if scaling is None else scaling.apply(rows)
 
 
 def nearest_mixture(specifications: Specifications, X: Any) -> FloatArray:
     """Shares w on the simplex that minimise ||sum_i w_i mu_i - mu_X||^2; every row of X counts alike."""
     specs = list(specifications.values())
-    user = type(specs[0]).fit(X, gamma=specs[0].gamma, reduce=False)
-    if user.input_shape != specs[0].input_shape:
-        raise InvalidArgument(f"X: expected rows of shape {specs[0].input_shape}, got {user.input_shape}")
+    rows = rows_of(X)
+    require_shape(rows, specifications)
+    rows = _standardised(rows, specifications)
+    # Not by `fit`, whose warning of a gamma that does not suit the rows is for who can choose it.
+    user = type(specs[0])(rows, np.full(len(rows), 1 / len(rows)), gamma=specs[0].gamma)
     gram = np.array([[one.inner(other) for other in specs] for one in specs])
     shares, _ = kernels.simplex_qp((gram + gram.T) / 2, [spec.inner(user) for spec in specs])
     return shares
@@ -78,7 +99,7 @@ def nearest_mixture(specifications: Specifications, X: Any) -> FloatArray:
 def herded(
     specifications: Specifications, counts: Mapping[int, int], generator: np.random.Generator
 ) -> tuple[FloatArray, IndexArray]:
-    """Samples of some of the specifications, and the index that each sample came from."""
+    """Samples of some of the specifications, in the units of their points, and the index that each came from."""
     herds: list[FloatArray] = []
     pending: list[tuple[FloatArray, FloatArray, int]] = []
 
@@ -122,9 +143,12 @@ def require_shape(rows: npt.NDArray[Any], specifications: Specifications) -> Non
         raise InvalidArgument(f"X: expected rows of shape {expected}, got {rows.shape[1:]}")
 
 
-def predicted_origins(classifier: Any, members: IndexArray, rows: npt.NDArray[Any]) -> IndexArray:
+def predicted_origins(
+    classifier: Any, members: IndexArray, specifications: Specifications, rows: npt.NDArray[Any]
+) -> IndexArray:
     """The classifier's choice among the members."""
-    chosen = np.asarray(classifier.predict(rows.reshape(len(rows), -1)))
+    flat = _standardised(rows, specifications).reshape(len(rows), -1)
+    chosen = np.asarray(classifier.predict(flat))
     if chosen.shape != (len(rows),) or not np.isin(chosen, members).all():
         raise InvalidArgument(
             f"selector: expected a classifier, which predicts what it was trained on, got {type(classifier).__name__}"
@@ -135,7 +159,7 @@ def predicted_origins(classifier: Any, members: IndexArray, rows: npt.NDArray[An
 def largest_embedding(specifications: Specifications, shares: FloatArray, rows: npt.NDArray[Any]) -> IndexArray:
     """argmax_i shares_i mu_i(x) of each row; ties go to the lower index.
 
-    Where all embeddings are 0 in float64, the row is far from every point; then the nearest one decides, which is what
+    Where all embeddings are as good as 0 in float64, the row is far from every point; then the nearest one decides, which is what
     the rule comes to as distances grow.
     """
     finite(rows, "X")
@@ -146,9 +170,10 @@ def largest_embedding(specifications: Specifications, shares: FloatArray, rows: 
         values = shares[i] * specifications[i].embedding(rows)
         larger = values > best
         best[larger], chosen[larger] = values[larger], i
-    far = np.flatnonzero(best == 0)
+    far = np.flatnonzero(np.abs(best) < _NOTHING)
     if len(far):
-        chosen[far] = _owner_of_nearest_point({i: specifications[i] for i in members}, rows[far])
+        standardised = _standardised(rows[far], specifications)
+        chosen[far] = _owner_of_nearest_point({i: specifications[i] for i in members}, standardised)
     return chosen
 
 

@@ -247,7 +247,7 @@ class JobSelectorReuser(Parameters):
         _selection.require_shape(rows, specifications)
         if classifier is None:
             return _selection.largest_embedding(specifications, shares, rows)
-        return _selection.predicted_origins(classifier, members, rows)
+        return _selection.predicted_origins(classifier, members, specifications, rows)
 
     def _outputs(self, rows: npt.NDArray[Any]) -> tuple[dict[int, npt.NDArray[np.int64]], dict[str, npt.NDArray[Any]]]:
         """The rows of each learnware that has any, and its predictions for them."""

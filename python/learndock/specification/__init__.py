@@ -8,15 +8,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from learndock.specification.gamma import median_gamma
     from learndock.specification.load import load_spec
+    from learndock.specification.scaling import Scaling
     from learndock.specification.semantic import SemanticSpecification
     from learndock.specification.semantic_query import SemanticQuery
     from learndock.specification.table import RKMETableSpecification
 
-__all__ = ["RKMETableSpecification", "SemanticQuery", "SemanticSpecification", "load_spec", "median_gamma"]
+__all__ = [
+    "RKMETableSpecification",
+    "Scaling",
+    "SemanticQuery",
+    "SemanticSpecification",
+    "load_spec",
+    "median_gamma",
+]
 
 # The semantic part needs pydantic; a table specification does not.
 _HOMES = {
     "RKMETableSpecification": "table",
+    "Scaling": "scaling",
     "SemanticQuery": "semantic_query",
     "SemanticSpecification": "semantic",
     "load_spec": "load",

@@ -29,7 +29,7 @@ _MOST_MEMBERS = 32
 _MOST_OF_A_KIND = {b"{": 100, b"[": 2_000_000, b'"': 2_000}
 # Of a byte or two each, numbers take up to thirty times their file.
 _LEAST_BYTES_A_NUMBER = 4
-_LISTS_OF_NUMBERS = {"z", "beta"}
+_LISTS_OF_NUMBERS = {"z", "beta", "scaling", "moments"}
 # What is no list: text that names something, or one number.
 _LONGEST_TEXT = 1000
 

@@ -12,6 +12,7 @@ from learndock._validation import (
     LARGEST_COUNT,
     as_path,
     embedding,
+    finite,
     finite_float64,
     positive_gamma,
     positive_integer,
@@ -20,6 +21,9 @@ from learndock._validation import (
 from learndock.errors import InvalidArgument, SpecificationMismatch
 from learndock.specification._file import write_spec_file
 from learndock.specification._rows import move_off_rows, rows_of
+from learndock.specification._scale_warning import warn_of_scale
+from learndock.specification.moments import FEWEST_ROWS, checked_moments, column_moments
+from learndock.specification.scaling import Scaling
 
 if TYPE_CHECKING:
     import os
@@ -57,6 +61,10 @@ class RKMETableSpecification:
         Rows of the data that the embedding stands for.
     fit_mmd2 : float, optional
         Squared MMD between the embedding and its data, where it is known.
+    scaling : Scaling, optional
+        What the rows were standardised by; points are in its units.
+    moments : array of shape (2, d), optional
+        Robust means and deviations of the columns of the data, as they were before `scaling`.
 
     Raises
     ------
@@ -79,7 +87,7 @@ class RKMETableSpecification:
 
     type: ClassVar[str] = "RKMETableSpecification"
 
-    __slots__ = ("_fit_mmd2", "_gamma", "_norm2", "_num_points", "_points", "_weights")
+    __slots__ = ("_fit_mmd2", "_gamma", "_moments", "_norm2", "_num_points", "_points", "_scaling", "_weights")
 
     def __init__(
         self,
@@ -89,6 +97,8 @@ class RKMETableSpecification:
         gamma: float,
         num_points: int | None = None,
         fit_mmd2: float | None = None,
+        scaling: Scaling | None = None,
+        moments: Any = None,
     ) -> None:
         z, beta = embedding(points, weights)
         self._points, self._weights = z.copy(), beta.copy()
@@ -97,11 +107,13 @@ class RKMETableSpecification:
         self._gamma = positive_gamma(gamma)
         self._num_points = None if num_points is None else positive_integer(num_points, "num_points", most=_MOST_ROWS)
         self._fit_mmd2 = None if fit_mmd2 is None else _squared_distance(fit_mmd2, "fit_mmd2")
+        self._scaling = None if scaling is None else _scaling_of(scaling, z.shape[1])
+        self._moments = None if moments is None else checked_moments(moments, z.shape[1])
         self._norm2: float | None = None
 
     @property
     def points(self) -> FloatArray:
-        """The reduced set z, shape (K, d), float64, read-only."""
+        """The reduced set z, shape (K, d), float64, read-only; in units of `scaling` where there is one."""
         return self._points
 
     @property
@@ -128,6 +140,25 @@ class RKMETableSpecification:
         return self._fit_mmd2
 
     @property
+    def scaling(self) -> Scaling | None:
+        """What the rows were standardised by, where `fit` was given a scaling."""
+        return self._scaling
+
+    @property
+    def moments(self) -> FloatArray | None:
+        """Means and deviations of the columns of the data, shape (2, d), where known; a deviation is 0 if constant.
+
+        `fit` records them of ten rows or more: winsorised, see `Scaling.of`, and of the rows as they came, before any
+        scaling. A dock makes its scaling of them.
+        """
+        return self._moments
+
+    @property
+    def raw_points(self) -> FloatArray:
+        """The points in the units of the data, as a model takes them. Shape (K, d)."""
+        return self._points if self._scaling is None else self._scaling.inverse(self._points)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape (d,) of one row."""
         return (int(self._points.shape[1]),)
@@ -142,6 +173,7 @@ class RKMETableSpecification:
         random_state: int | np.random.Generator | None = None,
         weights: kernels.WeightRule = "nonnegative",
         reduce: bool = True,
+        scaling: Scaling | None = None,
         threads: int | None = None,
     ) -> RKMETableSpecification:
         """Sketch data by a reduced set whose embedding is as close to the data's as K points allow.
@@ -159,6 +191,9 @@ class RKMETableSpecification:
             sum 1, as the reference's. free: any real numbers.
         reduce : bool, default True
             False keeps every row as a point of weight 1/n: the specification then *is* the data.
+        scaling : Scaling, optional
+            Standardise the rows by this, which developers and users have to share: `Dock.scaling` has the dock's. The
+            specification remembers it. By default the rows are taken as they are.
         threads : int, optional
 
         Returns
@@ -170,7 +205,13 @@ class RKMETableSpecification:
         Raises
         ------
         InvalidArgument
-            For wrong shapes, an empty table, infinity, a column without any number, gamma <= 0 or n_points < 1.
+            For wrong shapes, an empty table, infinity, a column without any number, gamma <= 0 or n_points < 1, or a
+            scaling of another number of columns.
+
+        Warns
+        -----
+        ScaleWarning
+            Where gamma times the median squared distance between rows is below 1/64 or above 16.
 
         Examples
         --------
@@ -185,8 +226,14 @@ class RKMETableSpecification:
         count = positive_integer(n_points, "n_points")
         n = len(rows)
         kernels.require_weight_rule(weights)
+        moments = column_moments(rows) if n >= FEWEST_ROWS else None
+        if scaling is not None:
+            rows = _scaling_of(scaling, rows.shape[1]).apply(rows)
+            finite(rows, "X in units of the scaling")
+        warn_of_scale(rows, gamma, scaled=scaling is not None, stacklevel=2)
         if not reduce:
-            return cls(rows, np.full(n, 1 / n), gamma=gamma, num_points=n, fit_mmd2=0.0)
+            uniform = np.full(n, 1 / n)
+            return cls(rows, uniform, gamma=gamma, num_points=n, fit_mmd2=0.0, scaling=scaling, moments=moments)
         if count >= n:
             count = -(-2 * n // 3)
         generator = random_generator(random_state)
@@ -194,7 +241,15 @@ class RKMETableSpecification:
             rows, n_points=count, gamma=gamma, random_state=generator, weights=weights, threads=threads
         )
         points, moved = move_off_rows(fitted.points, rows, length=gamma**-0.5, generator=generator)
-        spec = cls(points, fitted.weights, gamma=gamma, num_points=n, fit_mmd2=fitted.mmd2)
+        spec = cls(
+            points,
+            fitted.weights,
+            gamma=gamma,
+            num_points=n,
+            fit_mmd2=fitted.mmd2,
+            scaling=scaling,
+            moments=moments,
+        )
         if moved:
             # What the move changes of <P, P> - 2 <P, X> + <X, X>: O(n K d), and <X, X> would be O(n^2 d).
             data = cls(rows, np.full(n, 1 / n), gamma=gamma)
@@ -209,13 +264,13 @@ class RKMETableSpecification:
         Parameters
         ----------
         other : RKMETableSpecification
-            Of the same input shape and gamma.
+            Of the same input shape and gamma, and of the same scaling where both have one.
         threads : int, optional
 
         Raises
         ------
         SpecificationMismatch
-            If type, input shape or gamma differ; the message gives both.
+            If type, input shape, gamma or scaling differ; the message says how.
         """
         self._require_comparable(other)
         if other is self and self._norm2 is not None:
@@ -235,7 +290,7 @@ class RKMETableSpecification:
         Parameters
         ----------
         other : RKMETableSpecification
-            Of the same input shape and gamma.
+            Of the same input shape and gamma, and of the same scaling where both have one.
         threads : int, optional
 
         Returns
@@ -246,7 +301,7 @@ class RKMETableSpecification:
         Raises
         ------
         SpecificationMismatch
-            If type, input shape or gamma differ; the message gives both.
+            If type, input shape, gamma or scaling differ; the message says how.
         """
         return (
             self.inner(self, threads=threads)
@@ -260,6 +315,7 @@ class RKMETableSpecification:
         Parameters
         ----------
         X : array of shape (n, d)
+            In the units of the data: standardised here where the specification has a `scaling`.
         threads : int, optional
 
         Raises
@@ -270,6 +326,8 @@ class RKMETableSpecification:
         rows = finite_float64(X, "X", ndim=2)
         if rows.shape[1:] != self.input_shape:
             raise InvalidArgument(f"X: expected rows of shape {self.input_shape}, got {rows.shape[1:]}")
+        if self._scaling is not None:
+            rows = finite_float64(self._scaling.apply(rows), "X in units of the scaling")
         return kernels.embed(self._points, self._weights, rows, gamma=self._gamma, threads=threads)
 
     def herd(
@@ -294,6 +352,7 @@ class RKMETableSpecification:
         Returns
         -------
         ndarray of float64, shape (n, d)
+            In the units of the data.
 
         Raises
         ------
@@ -301,7 +360,8 @@ class RKMETableSpecification:
             If n < 1, or no weight is positive.
         """
         candidates, mean = self.herding_candidates(n, random_state=random_state, threads=threads)
-        return candidates[kernels.herd(candidates, mean, n=n, gamma=self._gamma, threads=threads)]
+        samples = candidates[kernels.herd(candidates, mean, n=n, gamma=self._gamma, threads=threads)]
+        return samples if self._scaling is None else self._scaling.inverse(samples)
 
     def herding_candidates(
         self,
@@ -322,6 +382,7 @@ class RKMETableSpecification:
         Returns
         -------
         candidates : ndarray of float64, shape (N, d)
+            In units of `scaling` where there is one.
         mean : ndarray of float64, shape (N,)
             The embedding at the candidates.
 
@@ -338,7 +399,8 @@ class RKMETableSpecification:
         total = max(count, min(_CANDIDATES_A_SAMPLE * count, _MOST_CANDIDATES))
         around = self._points[generator.choice(len(shares), size=total, p=shares / shares.sum())]
         candidates = around + generator.normal(scale=_HERDING_SPREAD * self._gamma**-0.5, size=around.shape)
-        return candidates, self.embedding(candidates, threads=threads)
+        mean = kernels.embed(self._points, self._weights, candidates, gamma=self._gamma, threads=threads)
+        return candidates, mean
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the specification: the reference's JSON, or arrays where the name ends in .npz.
@@ -352,17 +414,24 @@ class RKMETableSpecification:
         write_spec_file(as_path(path, "path"), self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """The reference's fields: z, beta, gamma, num_points, type; and fit_mmd2 where known."""
+        """The reference's fields: z, beta, gamma, num_points, type; and fit_mmd2, scaling and moments where known.
+
+        A scaling is an array of shape (2, d): means, and scales. The reference passes over what it does not know.
+        """
         fields: dict[str, Any] = {"z": self._points, "beta": self._weights, "gamma": self._gamma}
         if self._num_points is not None:
             fields["num_points"] = self._num_points
         if self._fit_mmd2 is not None:
             fields["fit_mmd2"] = self._fit_mmd2
+        if self._scaling is not None:
+            fields["scaling"] = np.stack([self._scaling.mean, self._scaling.scale])
+        if self._moments is not None:
+            fields["moments"] = self._moments
         return {**fields, "type": self.type}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> RKMETableSpecification:
-        """The opposite of `to_dict`; `num_points` and `fit_mmd2` may be absent.
+        """The opposite of `to_dict`; `num_points`, `fit_mmd2`, `scaling` and `moments` may be absent.
 
         Raises
         ------
@@ -379,6 +448,8 @@ class RKMETableSpecification:
             # 0 is what the reference writes before it has seen data.
             num_points=None if fields.get("num_points") == 0 else fields.get("num_points"),
             fit_mmd2=fields.get("fit_mmd2"),
+            scaling=None if fields.get("scaling") is None else _scaling_in(fields["scaling"]),
+            moments=fields.get("moments"),
         )
 
     def _require_comparable(self, other: RKMETableSpecification) -> None:
@@ -388,6 +459,11 @@ class RKMETableSpecification:
             raise SpecificationMismatch(f"other: expected input shape {self.input_shape}, got {other.input_shape}")
         if other.gamma != self.gamma:
             raise SpecificationMismatch(f"other: expected gamma {self.gamma!r}, got {other.gamma!r}")
+        # Without one nothing is known: rows may have been standardised before.
+        if self._scaling is not None and other._scaling is not None and self._scaling != other._scaling:
+            raise SpecificationMismatch(
+                "other: expected the same scaling, got one of other means or scales; fit both with one `scaling`"
+            )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RKMETableSpecification):
@@ -397,10 +473,11 @@ class RKMETableSpecification:
             and self._num_points == other._num_points
             and np.array_equal(self._points, other._points)
             and np.array_equal(self._weights, other._weights)
+            and self._scaling == other._scaling
         )
 
     def __hash__(self) -> int:
-        return hash((self._gamma, self._num_points, self._points.tobytes(), self._weights.tobytes()))
+        return hash((self._gamma, self._num_points, self._points.tobytes(), self._weights.tobytes(), self._scaling))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_restore, (self.to_dict(),))
@@ -409,6 +486,21 @@ class RKMETableSpecification:
         count, dim = self._points.shape
         rows = "" if self._num_points is None else f", from {self._num_points} rows"
         return f"{self.type}({count} points of {dim} features, gamma {self._gamma:g}{rows})"
+
+
+def _scaling_of(value: Any, columns: int) -> Scaling:
+    if not isinstance(value, Scaling):
+        raise InvalidArgument(f"scaling: expected a Scaling, got {type(value).__name__}")
+    if len(value) != columns:
+        raise InvalidArgument(f"scaling: expected {columns} columns, got one of {len(value)}")
+    return value
+
+
+def _scaling_in(value: Any) -> Scaling:
+    rows = finite_float64(value, "scaling", ndim=2)
+    if len(rows) != 2:
+        raise InvalidArgument(f"scaling: expected means and scales, shape (2, d), got {rows.shape}")
+    return Scaling(*rows)
 
 
 def _squared_distance(value: Any, name: str) -> float:
