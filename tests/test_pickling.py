@@ -23,6 +23,7 @@ WAYS = {
 }
 EVERY_WAY = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
+SCALING = ld.Scaling([-0.0, 1 / 3], [1e-300, np.pi])
 SEMANTIC = ld.SemanticSpecification(
     name="Größe",
     description="Of a person.",
@@ -37,7 +38,11 @@ SEMANTIC = ld.SemanticSpecification(
 
 
 @EVERY_WAY
-@pytest.mark.parametrize("options", [{}, {"num_points": 7, "fit_mmd2": 1 / 7}], ids=["plain", "all"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"num_points": 7, "fit_mmd2": 1 / 7, "scaling": SCALING, "moments": [[-0.0, 1e-300], [0.0, 1 / 3]]}],
+    ids=["plain", "all"],
+)
 def test_table_specification(way, options):
     spec = ld.RKMETableSpecification(AWKWARD, [1 / 3, -0.0, 2 / 3], gamma=0.1 + 0.2, **options)
     twin = way(spec)
@@ -46,6 +51,19 @@ def test_table_specification(way, options):
     assert twin.points.tobytes() == spec.points.tobytes()
     assert twin.weights.tobytes() == spec.weights.tobytes()
     assert (twin.gamma, twin.num_points, twin.fit_mmd2) == (spec.gamma, spec.num_points, spec.fit_mmd2)
+    assert twin.scaling == spec.scaling
+    assert (twin.moments is None) == (spec.moments is None)
+    assert spec.moments is None or twin.moments.tobytes() == spec.moments.tobytes()
+
+
+@EVERY_WAY
+def test_scaling(way):
+    twin = way(SCALING)
+    assert twin == SCALING
+    assert hash(twin) == hash(SCALING)
+    assert (twin.mean.tobytes(), twin.scale.tobytes()) == (SCALING.mean.tobytes(), SCALING.scale.tobytes())
+    with pytest.raises(ValueError, match="read-only"):
+        twin.mean[0] = 1.0
 
 
 @EVERY_WAY

@@ -310,6 +310,7 @@ def test_submissions_and_updates(dock, add, checks, tmp_path):  # noqa: F811
     assert dock.verify().problems == ()
 
 
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_fits_is_not_said(dock, checks, tmp_path):  # noqa: F811
     def drawn(seed):
         rows = np.random.default_rng(seed).normal(size=(300, DIM))
@@ -325,6 +326,7 @@ def test_fits_is_not_said(dock, checks, tmp_path):  # noqa: F811
     assert dock.search(drawn(2)).singles[0].fits is not None
 
 
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_rows_are_compared_under_it(dock, twin):  # noqa: F811
     ingested((dock, twin))
     set_gamma(dock)

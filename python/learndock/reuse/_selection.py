@@ -159,8 +159,8 @@ def predicted_origins(
 def largest_embedding(specifications: Specifications, shares: FloatArray, rows: npt.NDArray[Any]) -> IndexArray:
     """argmax_i shares_i mu_i(x) of each row; ties go to the lower index.
 
-    Where all embeddings are as good as 0 in float64, the row is far from every point; then the nearest one decides, which is what
-    the rule comes to as distances grow.
+    Where all embeddings are as good as 0 in float64, the row is far from every point; then the nearest one decides,
+    which is what the rule comes to as distances grow.
     """
     finite(rows, "X")
     members = [i for i in specifications if shares[i] > 0]
