@@ -36,7 +36,7 @@ class InvalidArgument(LearndockError, ValueError):
 
 
 class SpecificationMismatch(InvalidArgument):
-    """Two specifications can't be compared: their input shape, type or gamma differ."""
+    """Two specifications can't be compared: their input shape, type or gamma differ, or what their outputs mean."""
 
 
 class SemanticError(InvalidArgument):
