@@ -290,7 +290,7 @@ def test_learnwares_of_zips_are_started_for_their_own_rows_only(tmp_path):
 # ---- Outputs -------------------------------------------------------------------------------------------------------
 
 
-def about(task, dimension):
+def about(task, dimension, *names):
     return SemanticSpecification(
         name="a",
         description="b",
@@ -300,7 +300,7 @@ def about(task, dimension):
         scenario="Others",
         license="MIT",
         input={"Dimension": 1},
-        output={"Dimension": dimension},
+        output={"Dimension": dimension, "Description": dict(enumerate(names))},
     )
 
 
@@ -314,6 +314,33 @@ def test_columns_of_a_regression_stay():
     models = two([1.0, 2.0], [3.0, 4.0], semantic=about("Regression", 2))
     predictions = JobSelectorReuser(models, selector="embedding").predict(X)
     assert predictions.tolist() == [[1.0, 2.0], [3.0, 4.0], [1.0, 2.0], [1.0, 2.0], [3.0, 4.0]]
+
+
+def test_classes_come_in_one_order_whichever_learnware_a_row_is_given_to():
+    models = two([0.1, 0.9], [0.2, 0.3, 0.5])
+    models[0].semantic = about("Classification", 2, "cat", "dog")
+    models[1].semantic = about("Classification", 3, "fox", "cat", "Dog")
+    reuser = JobSelectorReuser(models, selector="embedding")
+    assert reuser.meaning.shown == ("cat", "dog", "fox")
+    assert reuser.predict_proba(X[:2]).tolist() == [[0.1, 0.9, 0.0], [0.3, 0.5, 0.2]]
+    assert reuser.predict_proba(X[:1]).tolist() == [[0.1, 0.9, 0.0]]
+    models[1].answer = 0
+    assert reuser.predict(X[:3]).tolist() == [1, 2, 1]
+    models[1].answer = "DOG"
+    models[0].answer = "cat"
+    assert reuser.predict(X[:3]).tolist() == ["cat", "dog", "cat"]
+
+
+def test_targets_come_in_one_order_and_different_ones_are_refused():
+    models = two([1.0, 2.0], [3.0, 4.0])
+    models[0].semantic, models[1].semantic = (about("Regression", 2, *names) for names in (("x", "y"), ("y", "x")))
+    reuser = JobSelectorReuser(models, selector="embedding")
+    assert reuser.predict(X[:2]).tolist() == [[1.0, 2.0], [4.0, 3.0]]
+    models[1].semantic = about("Regression", 2, "y", "z")
+    for use in (reuser.fit, reuser.predict, reuser.predict_proba):
+        with pytest.raises(SpecificationMismatch, match=r"learnwares\[1\]: .* of 'x', 'y'; got Regression of 'y', 'z'"):
+            use(X)
+    assert JobSelectorReuser(models, weights=[1, 0]).predict(X[:1]).tolist() == [[1.0, 2.0]]
 
 
 def test_text_is_as_long_as_it_is():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import learndock as ld
-from learndock.errors import InvalidArgument, LearnwareError
+from learndock.errors import InvalidArgument, LearnwareError, SpecificationMismatch
 from learndock.reuse import AveragingReuser
 
 
@@ -182,3 +182,82 @@ def test_the_reuser_is_reached_from_the_package():
 @pytest.mark.parametrize("weights", [3, ["a", "b"], [1.0], None])
 def test_html_shows_whatever_the_constructor_was_given(weights):
     assert "Fixed" in AveragingReuser([Fixed([1.0]), Fixed([2.0])], weights=weights)._repr_html_()
+
+
+# ---- Outputs that mean the same ------------------------------------------------------------------------------------
+
+
+def meaning(answer, *names, task="Classification"):
+    """A model whose semantic part describes its outputs."""
+    model = Fixed(answer)
+    model.semantic = ld.SemanticSpecification(
+        name="a",
+        description="b",
+        data="Table",
+        task=task,
+        library="Others",
+        scenario="Others",
+        license="MIT",
+        input={"Dimension": 3},
+        output={"Dimension": len(names), "Description": dict(enumerate(names))},
+    )
+    return model
+
+
+def test_probabilities_are_averaged_by_the_names_of_classes():
+    models = [meaning([[0.9, 0.1], [0.5, 0.5]], "cat", "dog"), meaning([[0.6, 0.3, 0.1]] * 2, "Dog", "Cat", "fox")]
+    reuser = AveragingReuser(models, weights=[1, 3], mode="vote_by_prob")
+    assert reuser.meaning.shown == ("cat", "dog", "fox")
+    assert np.allclose(reuser.predict_proba(X), [[0.45, 0.475, 0.075], [0.35, 0.575, 0.075]])
+    assert reuser.predict(X).tolist() == [1, 1]
+    assert reuser.fit(X, [0, 1]).classes_.tolist() == [0, 1, 2]
+
+
+def test_a_class_that_a_model_of_logits_does_not_know_has_probability_0():
+    models = [meaning([[0.0, np.log(3.0)]] * 2, "cat", "dog"), meaning([[0.5, 0.5]] * 2, "dog", "fox")]
+    for mode, predict in [("vote_by_prob", "predict_proba"), ("mean", "predict")]:
+        found = getattr(AveragingReuser(models, mode=mode), predict)(X)
+        assert np.allclose(found, [[0.125, 0.625, 0.25]] * 2)
+
+
+def test_votes_are_counted_by_the_names_of_classes():
+    models = [
+        meaning([0, 1], "cat", "dog"),
+        meaning([0, 2], "dog", "cat", "fox"),
+        meaning([[0.1, 0.9]] * 2, "fox", "cat"),
+    ]
+    reuser = AveragingReuser(models, weights=[1, 3, 1], mode="vote_by_label")
+    assert reuser.predict(X).tolist() == [1, 2]
+    texts = [meaning(["Cat", "dog"], "cat", "dog"), meaning(["cat", "DOG"], "dog", "cat")]
+    assert AveragingReuser(texts, mode="vote_by_label").predict(X).tolist() == ["cat", "dog"]
+
+
+def test_means_are_taken_by_the_names_of_targets():
+    models = [
+        meaning([[1.0, 10.0], [2.0, 20.0]], "O3 in ppb", "NO2 in ppb", task="Regression"),
+        meaning([[30.0, 3.0], [40.0, 4.0]], "NO2 in ppb", "O3 in ppb", task="Regression"),
+        Fixed([[5.0, 50.0], [6.0, 60.0]]),
+    ]
+    assert AveragingReuser(models, weights=[1, 1, 2]).predict(X).tolist() == [[3.5, 35.0], [4.5, 45.0]]
+
+
+@pytest.mark.parametrize("mode", ["mean", "vote_by_label", "vote_by_prob"])
+@pytest.mark.parametrize(
+    ("names", "task"), [(("x", "z"), "Regression"), (("x", "y"), "Classification")], ids=["target", "task"]
+)
+def test_different_targets_are_never_combined(names, task, mode):
+    models = [meaning([[0.5, 0.5]] * 2, "x", "y", task="Regression"), meaning([[0.5, 0.5]] * 2, *names, task=task)]
+    reuser = AveragingReuser(models, mode=mode)
+    says = rf"^learnwares\[1\]: .* learnwares\[0\]'s, Regression of 'x', 'y'; got {task} of '{names[0]}', '{names[1]}'"
+    for use in (reuser.fit, reuser.predict):
+        with pytest.raises(SpecificationMismatch, match=says):
+            use(X)
+    assert not any(model.asked for model in models)
+    assert AveragingReuser(models, weights=[1, 0], mode=mode).predict(X).shape[0] == 2
+
+
+def test_columns_that_are_not_the_described_ones_name_the_learnware():
+    models = [meaning([[0.5, 0.5]] * 2, "a", "b"), meaning([[0.2, 0.3, 0.5]] * 2, "b", "a")]
+    for mode in ("mean", "vote_by_label", "vote_by_prob"):
+        with pytest.raises(LearnwareError, match=r"^learnwares\[1\]: expected 2 columns, .*, got 3"):
+            AveragingReuser(models, mode=mode).predict(X)

@@ -41,7 +41,7 @@ class InvalidArgument(LearndockError, ValueError):
 
 
 class SpecificationMismatch(InvalidArgument):
-    """Two specifications can't be compared: their input shape, type, gamma or scaling differ."""
+    """Two specifications can't be compared: input shape, type, gamma or scaling differ, or what outputs mean."""
 
 
 class SemanticError(InvalidArgument):

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 
 from learndock.errors import InvalidArgument, LearnwareError
+from learndock.reuse._alignment import Alignment
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, shares_of, size_of
-from learndock.reuse._outputs import ask, labels, numbers, probabilities, require_same_kind, require_same_width
+from learndock.reuse._outputs import ask, require_same_kind, require_same_width
 from learndock.reuse._parameters import Parameters
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from learndock.learnware.meaning import OutputMeaning
 
 __all__ = ["AveragingReuser"]
 
@@ -23,6 +26,11 @@ _MODES = ("mean", "vote_by_label", "vote_by_prob")
 
 class AveragingReuser(Parameters):
     """Combine learnwares by a weighted mean of what they predict, or by a vote.
+
+    Outputs are combined by what they mean, as the Output of each learnware's semantic specification describes it:
+    classes and targets in another order are permuted into the first learnware's, a class that a learnware does not know
+    has probability 0 there, and different targets are an error. An output without descriptions, such as that of any
+    object with `predict`, is read by position. `meaning` says what the columns and the numbers of classes are.
 
     Follows scikit-learn's conventions: arguments are stored as they come and checked when they are used; it can be
     cloned (the clone combines the same learnwares) and be the last step of a Pipeline. It needs no training.
@@ -76,6 +84,17 @@ class AveragingReuser(Parameters):
         self.weights = weights
         self.mode = mode
 
+    @property
+    def meaning(self) -> OutputMeaning:
+        """What the columns, or the numbers of classes, of the predictions mean: ``meaning.shown`` has their names.
+
+        Raises
+        ------
+        SpecificationMismatch
+            If the outputs of two learnwares do not mean the same.
+        """
+        return self._alignment(self._shares()).common
+
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the arguments; there is nothing to train.
 
@@ -94,8 +113,10 @@ class AveragingReuser(Parameters):
         ------
         InvalidArgument
             For an unknown mode, no learnwares, weights that do not fit, or labels that are text in "vote_by_prob".
+        SpecificationMismatch
+            If the outputs of two learnwares do not mean the same; the message names both and what they describe.
         """
-        self._shares()
+        self._alignment(self._shares())
         if y is not None and self.mode != "mean":
             known = np.unique(np.asarray(y))
             self.classes_ = known if self.mode == "vote_by_label" else np.arange(self._class_count(known))
@@ -117,6 +138,8 @@ class AveragingReuser(Parameters):
         ------
         InvalidArgument
             For an unknown mode, no learnwares, or weights that do not fit.
+        SpecificationMismatch
+            If the outputs of two learnwares do not mean the same; the message names both and what they describe.
         LearnwareError
             If a model fails, an output is no array of finite numbers or text with one row per row of X, or the outputs
             of two learnwares do not fit together; the message names them.
@@ -125,10 +148,12 @@ class AveragingReuser(Parameters):
         if self.mode == "vote_by_prob":
             best: npt.NDArray[Any] = self.predict_proba(X).argmax(axis=1)
             return best
+        alignment = self._alignment(shares)
         outputs = self._outputs(X, shares)
         if self.mode == "vote_by_label":
-            return _vote({name: labels(name, output) for name, output in outputs.items()}, shares[shares > 0])
-        return _weighted_mean({name: numbers(name, output) for name, output in outputs.items()}, shares[shares > 0])
+            return _vote({name: alignment.labels(name, output) for name, output in outputs.items()}, shares[shares > 0])
+        values = {name: alignment.numbers(name, output) for name, output in outputs.items()}
+        return _weighted_mean(values, shares[shares > 0])
 
     def predict_proba(self, X: Any) -> npt.NDArray[np.float64]:
         """Class probabilities of the mixture, in mode "vote_by_prob". Shape (n, C), rows sum to 1.
@@ -141,15 +166,18 @@ class AveragingReuser(Parameters):
         ------
         InvalidArgument
             In another mode, or for no learnwares or weights that do not fit.
+        SpecificationMismatch
+            If the outputs of two learnwares do not mean the same; the message names both and what they describe.
         LearnwareError
             If a model fails, or returns no column per class, or another number of them than the first.
         """
         shares = self._shares()
         if self.mode != "vote_by_prob":
             raise InvalidArgument(f'mode: probabilities need "vote_by_prob", got {self.mode!r}')
+        alignment = self._alignment(shares)
         outputs = self._outputs(X, shares)
         values = {
-            name: probabilities(name, output, instead='mode="vote_by_label" takes labels')
+            name: alignment.probabilities(name, output, instead='mode="vote_by_label" takes labels')
             for name, output in outputs.items()
         }
         return _weighted_mean(values, shares[shares > 0])
@@ -179,13 +207,14 @@ class AveragingReuser(Parameters):
             raise InvalidArgument(f"mode: expected one of {', '.join(_MODES)}, got {self.mode!r}")
         return shares_of(self.weights, len(learnwares))
 
+    def _alignment(self, shares: npt.NDArray[np.float64]) -> Alignment:
+        return Alignment.of(self.learnwares, np.flatnonzero(shares).tolist())
+
     def _class_count(self, known: npt.NDArray[Any]) -> int:
         """How many columns there are: as the learnwares say, else as many as the labels need."""
-        semantics = [getattr(learnware, "semantic", None) for learnware in self.learnwares]
-        said = [getattr(semantic, "output_dimension", None) for semantic in semantics]
-        count = next((count for count in said if count is not None), None)
+        count = self.meaning.dimension
         if count is not None:
-            return int(count)
+            return count
         if known.dtype.kind not in "biuf":
             raise InvalidArgument(
                 f'y: expected numbers of columns, as mode "vote_by_prob" has, got dtype {known.dtype}'

@@ -10,12 +10,15 @@ import numpy as np
 from learndock._validation import LARGEST_COUNT, as_array, positive_integer, random_generator
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.reuse import _selection
+from learndock.reuse._alignment import Alignment
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, shares_of, size_of
-from learndock.reuse._outputs import ask, labels, probabilities, require_same_kind, require_same_width
+from learndock.reuse._outputs import ask, require_same_kind, require_same_width
 from learndock.reuse._parameters import Parameters
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from learndock.learnware.meaning import OutputMeaning
 
 __all__ = ["JobSelectorReuser"]
 
@@ -28,6 +31,10 @@ class JobSelectorReuser(Parameters):
     ``selector="classifier"``, the reference's rule: herd max(5, floor(n_herd · w_i)) samples from the specification of
     learnware i, train a classifier that tells from which learnware a sample came, and let it choose for each row.
     ``selector="embedding"``: argmax_i w_i μ_i(x), the Bayes rule with the embeddings as densities; nothing is trained.
+
+    Predictions come in one order of classes or targets, whichever learnware a row is given to: that of the first
+    learnware whose semantic specification describes them, with classes that only others know after its own (`meaning`
+    has their names). Learnwares of different targets are an error; an output without descriptions is read by position.
 
     Follows scikit-learn's conventions: arguments are stored as they come and checked when they are used; it can be
     cloned (the clone combines the same learnwares) and be the last step of a Pipeline.
@@ -109,6 +116,17 @@ class JobSelectorReuser(Parameters):
         self.selector = selector
         self.random_state = random_state
 
+    @property
+    def meaning(self) -> OutputMeaning:
+        """What the columns, or the numbers of classes, of the predictions mean: ``meaning.shown`` has their names.
+
+        Raises
+        ------
+        SpecificationMismatch
+            If the outputs of two learnwares do not mean the same.
+        """
+        return self._alignment().common
+
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Herd, and train what chooses.
 
@@ -128,8 +146,10 @@ class JobSelectorReuser(Parameters):
         InvalidArgument
             If an argument of the constructor is not as described, or X is no table of the specifications' shape.
         SpecificationMismatch
-            If two specifications can't be compared; the message names the learnwares.
+            If two specifications can't be compared, or the outputs of two learnwares do not mean the same; the message
+            names the learnwares.
         """
+        self._alignment()
         self.weights_, self.selector_ = self._trained(X)
         return self
 
@@ -157,8 +177,8 @@ class JobSelectorReuser(Parameters):
         Returns
         -------
         ndarray of shape (n,), or (n, D) for D outputs
-            Labels, where a chosen learnware's semantic specification says that it is a classification (one column per
-            class becomes the number of the largest), else what the learnwares predict.
+            Labels, where a learnware's semantic specification says that it is a classification (one column per class
+            becomes the number of the largest), else what the learnwares predict.
 
         Raises
         ------
@@ -168,9 +188,12 @@ class JobSelectorReuser(Parameters):
             If a model fails, an output is no array of finite numbers or text with one row per row that was given, or
             the outputs of two learnwares differ in their columns, or in that one is text; the message names both.
         """
+        alignment = self._alignment()
         owners, outputs = self._outputs(_rows(X))
-        if any(_classifies(self.learnwares[i]) for i in owners):
-            outputs = {name: labels(name, output) for name, output in outputs.items()}
+        if alignment.classifies:
+            outputs = {name: alignment.labels(name, output) for name, output in outputs.items()}
+        else:
+            outputs = {name: alignment.aligned(name, output) for name, output in outputs.items()}
         require_same_width(outputs)
         require_same_kind(outputs)
         return _in_order(owners, outputs)
@@ -189,9 +212,11 @@ class JobSelectorReuser(Parameters):
         LearnwareError
             If a model fails, or returns no column per class, or another number of them than the first.
         """
+        alignment = self._alignment()
         owners, outputs = self._outputs(_rows(X))
         values = {
-            name: probabilities(name, output, instead="`predict` takes labels") for name, output in outputs.items()
+            name: alignment.probabilities(name, output, instead="`predict` takes labels")
+            for name, output in outputs.items()
         }
         require_same_width(values)
         return _in_order(owners, values)
@@ -207,6 +232,11 @@ class JobSelectorReuser(Parameters):
 
         # What it predicts is up to the learnwares: neither classifier nor regressor.
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), requires_fit=False)
+
+    def _alignment(self) -> Alignment:
+        """Of every learnware that has a weight: the order of classes is the same whichever the rows are given to."""
+        learnwares = checked_learnwares(self.learnwares)
+        return Alignment.of(learnwares, np.flatnonzero(shares_of(self.weights, len(learnwares))).tolist())
 
     def _trained(self, X: Any) -> tuple[npt.NDArray[np.float64], Any]:
         """Shares of the learnwares, and the classifier, or None where none is needed."""
@@ -265,10 +295,6 @@ def _rows(X: Any) -> npt.NDArray[Any]:
     if rows.ndim < 2 or rows.size == 0:
         raise InvalidArgument(f"X: expected at least one row, and one feature, got shape {rows.shape}")
     return rows
-
-
-def _classifies(learnware: Predictor) -> bool:
-    return getattr(getattr(learnware, "semantic", None), "task", None) == "Classification"
 
 
 def _in_order(owners: dict[int, npt.NDArray[np.int64]], outputs: dict[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
