@@ -25,7 +25,7 @@ def result(dock):  # noqa: F811
 
 def test_a_search_is_a_table_of_its_singles(result):
     table = result.to_frame()
-    assert list(table.columns) == ["id", "mmd2", "similarity", "score", "fits", "p_value", "weight"]
+    assert list(table.columns) == ["id", "mmd2", "similarity", "score", "fits", "p_value", "predicted_loss", "weight"]
     assert table["id"].tolist() == [hit.id for hit in result.singles]
     assert table["mmd2"].tolist() == [hit.mmd2 for hit in result.singles]
     shares = dict(zip(result.mixture.ids, result.mixture.weights, strict=True))
@@ -45,7 +45,16 @@ def test_a_mixture_is_a_table_of_its_members(result):
 def test_a_search_that_found_nothing_is_a_table_without_rows(dock):  # noqa: F811
     nothing = dock.search(user_spec(3, 0.1))
     assert len(nothing.to_frame()) == 0
-    assert list(nothing.to_frame().columns) == ["id", "mmd2", "similarity", "score", "fits", "p_value", "weight"]
+    assert list(nothing.to_frame().columns) == [
+        "id",
+        "mmd2",
+        "similarity",
+        "score",
+        "fits",
+        "p_value",
+        "predicted_loss",
+        "weight",
+    ]
     assert nothing._repr_html_().count("<table>") == 1
     assert len(dock.list().to_frame()) == 0
 

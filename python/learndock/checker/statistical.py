@@ -45,6 +45,8 @@ class StatisticalChecker:
     ``output_dimension`` (of a regression). A check whose ground is missing is not there: without predictions nothing
     is said of their shape.
 
+    A model that passed goes on running for the learnware, until that is closed.
+
     Parameters
     ----------
     limits : ModelLimits, optional
@@ -90,6 +92,7 @@ class StatisticalChecker:
         found = _check_specification(learnware)
         best, summary = Status.NONUSABLE, "the model was not started"
         contained: dict[str, str] = {}
+        process = None
         if self._start:
             process = ModelProcess(
                 learnware.folder,
@@ -100,12 +103,18 @@ class StatisticalChecker:
             )
             try:
                 found |= self._check_model(process, learnware)
-            finally:
+            except BaseException:
                 process.close()
+                raise
             if process.isolation is not None:
                 contained["isolation"] = process.isolation.name.lower()
             best, summary = Status.USABLE, "the model predicts as its specifications say"
         faults = [f"{name}: {fault}" for name, fault in found.items() if fault != _PASSED]
+        if process is not None:
+            if faults:
+                process.close()
+            else:
+                learnware.adopt(process)
         if faults:
             return CheckResult("statistical", Status.INVALID, "; ".join(faults), found | contained)
         return CheckResult("statistical", best, summary, found | contained)

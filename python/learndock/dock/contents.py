@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from learndock._validation import as_path
 from learndock._validation import limit as checked_limit
-from learndock.dock import audit, rows, scaling_rows
+from learndock.dock import audit, peer_rows, rows
 from learndock.dock.entry import Entries
 from learndock.dock.filters import Filter, StatusName
 from learndock.dock.ids import learnware_name, learnware_number
@@ -18,6 +18,7 @@ from learndock.dock.opened import OpenedDock, checked_id, checked_ids
 from learndock.dock.space import Space
 from learndock.dock.zips import copy_verified, verified
 from learndock.errors import DamagedLearnware, DockError, InvalidArgument
+from learndock.peers import PeerRecord
 from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
@@ -116,7 +117,21 @@ class DockContents(OpenedDock):
             for learnware in learnwares:
                 learnware.close()
             raise
+        self._add_records(learnwares)
         return learnwares[0] if isinstance(ids, str) else learnwares
+
+    def _add_records(self, learnwares: Learnwares) -> None:
+        """Give learnwares what peer reviews have found."""
+        numbers = {int(learnware.id): learnware for learnware in learnwares if learnware.id is not None}
+        with self._catalog.reading() as connection:
+            if not peer_rows.has_reviews(connection):
+                return
+            losses = peer_rows.losses_of_models(connection, numbers)
+            submitters = peer_rows.submitters(connection, list(numbers))
+        for number, learnware in numbers.items():
+            if losses[number]:
+                named = {learnware_name(sketch): lost for sketch, lost in losses[number].items()}
+                learnware.peers = PeerRecord(named, submitters.get(number))
 
     def zip_path(self, id: str) -> Path:
         """Where the zip of a learnware lies. It is not verified, and goes with the next update; see `copy_zip`.
@@ -204,24 +219,8 @@ class DockContents(OpenedDock):
             If it is not in the dock.
         """
         with self._catalog.reading() as connection:
-            row = self._rows(connection, [checked_id(id)])[0]
-            space = rows.spaces_by_id(connection)[row.space_id]
-            moments, scaled = scaling_rows.fitted_of(connection, row.id)
-            scaling = scaling_rows.kept_scaling(connection, row.space_id) if scaled else None
-        place = self._store.view(space).place(row.id)
-        if place is None:
-            raise DockError(f"{self.path}: the specification of {id} is missing; the dock is damaged")
-        segment, at = place
-        points, weights = segment.packed.embedding(at)
-        return RKMETableSpecification(
-            points,
-            weights,
-            gamma=space.gamma,
-            num_points=row.num_points,
-            fit_mmd2=row.fit_mmd2,
-            scaling=scaling,
-            moments=moments,
-        )
+            number = self._numbers(connection, [checked_id(id)])[0]
+        return self._specification(number)
 
     def list(
         self,

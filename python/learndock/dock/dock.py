@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from learndock._validation import as_path
 from learndock.dock.changes import DockChanges
-from learndock.dock.contents import DockContents
 from learndock.dock.progress import Progress, unheard
+from learndock.dock.reviews import DockReviews
 from learndock.dock.searches import DockSearches
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["Dock"]
 _log = logging.getLogger("learndock")
 
 
-class Dock(DockChanges, DockContents, DockSearches):
+class Dock(DockChanges, DockReviews, DockSearches):
     """Learnwares in a folder: a catalog, their zips, and their specifications in the order in which kernels read them.
 
     Parameters

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from learndock._validation import as_path
-from learndock.dock import audit, rows
+from learndock.dock import audit, rows, scaling_rows
 from learndock.dock.catalog import Catalog
-from learndock.dock.ids import learnware_number
+from learndock.dock.ids import learnware_name, learnware_number
 from learndock.dock.layout import Layout
+from learndock.dock.peer_reviewing import PeerReviewing
 from learndock.dock.semantic_index import SemanticIndex
 from learndock.dock.store import SpecStore
 from learndock.dock.submission import Submissions
 from learndock.dock.writer import Writer
-from learndock.errors import InvalidArgument, ReadOnlyDock, UnknownLearnware
+from learndock.errors import DockError, InvalidArgument, ReadOnlyDock, UnknownLearnware
+from learndock.specification import RKMETableSpecification
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,7 +44,8 @@ class OpenedDock:
         self._store = SpecStore(self._layout, self._catalog)
         self._semantic_index = SemanticIndex()
         self._writer = Writer(self._layout, self._catalog, self._store, actor=actor)
-        self._submissions = Submissions(self._layout, self._catalog, self._writer)
+        self._reviewing = PeerReviewing(self._catalog, self._store, self._writer, self._specification)
+        self._submissions = Submissions(self._layout, self._catalog, self._writer, self._reviewing)
         if fresh:
             self._writer.create()
 
@@ -88,6 +91,30 @@ class OpenedDock:
     def _require_writable(self) -> None:
         if self._readonly:
             raise ReadOnlyDock(f"{self.path}: opened with readonly=True")
+
+    def _specification(self, number: int) -> RKMETableSpecification:
+        """The specification of a learnware as the dock holds it."""
+        with self._catalog.reading() as connection:
+            row = self._rows(connection, [learnware_name(number)])[0]
+            space = rows.spaces_by_id(connection)[row.space_id]
+            moments, scaled = scaling_rows.fitted_of(connection, row.id)
+            scaling = scaling_rows.kept_scaling(connection, row.space_id) if scaled else None
+        place = self._store.view(space).place(row.id)
+        if place is None:
+            raise DockError(
+                f"{self.path}: the specification of {learnware_name(number)} is missing; the dock is damaged"
+            )
+        segment, at = place
+        points, weights = segment.packed.embedding(at)
+        return RKMETableSpecification(
+            points,
+            weights,
+            gamma=space.gamma,
+            num_points=row.num_points,
+            fit_mmd2=row.fit_mmd2,
+            scaling=scaling,
+            moments=moments,
+        )
 
     def _numbers(self, connection: sa.Connection, names: Sequence[str]) -> list[int]:
         numbers = [learnware_number(name) for name in names]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from learndock.dock.entry import Entry, entries_frame
 from learndock.dock.presentation import frame, html_table, number
+from learndock.peers.reliability import Reliability
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,11 @@ class Hit:
         Of `Dock.search_rows`, for a learnware that ships held-out rows: the share of random divisions of its rows and
         the user's that are as far apart as these are. Small values speak against one distribution; of each learnware
         by itself, not corrected for their number. Else None.
+    predicted_loss : float or None
+        What the model is predicted to lose at the user's, by its losses on the sketches near the user with their
+        models' outputs as the truth (see `Dock.peer_review`): squared difference of a regression, in squared units of
+        its target, or Brier score of a classification. It ranks models; that the sketches' own models err too is not in
+        it. None where the dock has no such review.
     """
 
     id: str
@@ -53,6 +59,7 @@ class Hit:
     score: float | None
     fits: bool | None = None
     p_value: float | None = None
+    predicted_loss: float | None = None
 
 
 def _verdict(hit: Hit) -> str:
@@ -129,6 +136,9 @@ class SearchResult:
         What to know before relying on the result, in plain sentences: that all was compared under another gamma, which
         the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, or that the chance was turned
         off because an exact value was farther off its estimate than `chance` allows.
+    reliability : Reliability or None
+        Whether the inputs tell which of the models is right, or only labels can; None where the dock has no peer review
+        of them.
     """
 
     singles: tuple[Hit, ...]
@@ -142,6 +152,7 @@ class SearchResult:
     gap: float = 0.0
     chance: float | None = None
     warnings: tuple[str, ...] = ()
+    reliability: Reliability | None = None
 
     def __repr__(self) -> str:
         delta = "" if self.chance is None else f", delta {self.chance:g}"
@@ -150,7 +161,8 @@ class SearchResult:
         ]
         for hit in self.singles:
             p_value = "" if hit.p_value is None else f"p {hit.p_value:.3g}"
-            shown = (hit.id, f"mmd2 {hit.mmd2:.6g}", f"similarity {hit.similarity:.4f}", _verdict(hit), p_value)
+            loss = "" if hit.predicted_loss is None else f"predicted loss {hit.predicted_loss:.3g}"
+            shown = (hit.id, f"mmd2 {hit.mmd2:.6g}", f"similarity {hit.similarity:.4f}", _verdict(hit), p_value, loss)
             lines.append("  " + "  ".join(part for part in shown if part))
         if self.mixture is not None:
             parts = ", ".join(
@@ -160,6 +172,8 @@ class SearchResult:
         if self.skipped:
             lines.append(f"  {self.skipped} specifications of another type, shape or gamma left out")
         lines += [f"  warning: {warning}" for warning in self.warnings]
+        if self.reliability is not None:
+            lines.append(f"  {'warning: ' if self.reliability.alarm else ''}{self.reliability.message}")
         return "\n".join(lines)
 
     def to_frame(self) -> pd.DataFrame:
@@ -181,6 +195,7 @@ class SearchResult:
                 "score": [hit.score for hit in self.singles],
                 "fits": [hit.fits for hit in self.singles],
                 "p_value": [hit.p_value for hit in self.singles],
+                "predicted_loss": [hit.predicted_loss for hit in self.singles],
                 "weight": [weights.get(hit.id, 0.0) for hit in self.singles],
             }
         )
@@ -192,7 +207,7 @@ class SearchResult:
             proof += f", lost with a chance of {self.chance:g}"
         singles = html_table(
             f"{len(self.singles)} nearest ({self.method}, {proof})",
-            ("id", "mmd2", "similarity", "score", "fits", "p_value", "weight"),
+            ("id", "mmd2", "similarity", "score", "fits", "p_value", "predicted loss", "weight"),
             [
                 (
                     hit.id,
@@ -201,13 +216,15 @@ class SearchResult:
                     number(hit.score),
                     _verdict(hit),
                     number(hit.p_value),
+                    number(hit.predicted_loss),
                     number(weights.get(hit.id)),
                 )
                 for hit in self.singles
             ],
         )
         mixture = "" if self.mixture is None else self.mixture._repr_html_()
-        return singles + mixture + "".join(f"<p>{escape(warning)}</p>" for warning in self.warnings)
+        said = [*self.warnings, *(() if self.reliability is None else (self.reliability.message,))]
+        return singles + mixture + "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
 
     def _weights(self) -> dict[str, float]:
         mixture = self.mixture

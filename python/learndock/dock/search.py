@@ -80,6 +80,8 @@ class Asked:
         Told after each group of users.
     delta : float, optional
         The chance with which "certified" may lose one of the nearest; None for a proof.
+    excluded : tuple of int
+        Ids that are left out.
     """
 
     wish: Wish
@@ -92,6 +94,7 @@ class Asked:
     max_memory: int | None
     on_progress: Progress
     delta: float | None = None
+    excluded: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
@@ -121,6 +124,8 @@ def search_space(view: SpaceView, specs: Sequence[RKMETableSpecification], asked
     hidden = view.hidden(any_status=asked.any_status)
     if asked.allowed is not None:
         hidden = np.isin(view.ids, asked.allowed, invert=True) | (False if hidden is None else hidden)
+    if asked.excluded:
+        hidden = view.without(asked.excluded, hidden)
     visible = len(view.ids) - (0 if hidden is None else int(np.count_nonzero(hidden)))
     # A scan it is, too, where nothing is left of a dock: all was deleted, or nothing is usable.
     if asked.method == "exact" or not _has_bounds(view, asked) or visible <= _FEW:

@@ -11,8 +11,9 @@ from learndock.dock.filters import Filter
 from learndock.dock.fits import with_fits
 from learndock.dock.listing import ranked
 from learndock.dock.mixtures import SearchRule, Wish
-from learndock.dock.opened import OpenedDock
+from learndock.dock.opened import OpenedDock, checked_ids
 from learndock.dock.p_values import with_p_values
+from learndock.dock.peer_search import with_reviews
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.results import SearchResult, SemanticResult
 from learndock.dock.scaling import require_searchable, with_scaling_said
@@ -48,6 +49,7 @@ class DockSearches(OpenedDock):
         *,
         k: int = 10,
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
+        exclude: str | Sequence[str] = (),
         rule: SearchRule = "distance",
         mixture: int | None = None,
         method: SearchMethod = "certified",
@@ -70,6 +72,9 @@ class DockSearches(OpenedDock):
         semantic : SemanticQuery, SemanticSpecification or mapping, optional
             Keep to learnwares of these classes and tags (Data, Task, Library, Scenario, License, Model), and, of a
             query or mapping, with these texts in name or description; see `SemanticQuery`.
+        exclude : str or sequence of str, default ()
+            Ids of learnwares to leave out, such as the user's own: what is found is proven to be the nearest of the
+            others.
         rule : {"distance", "greedy", "auto", "greedy_dock"}, default "distance"
             How the mixture is chosen; see `learndock.kernels.mixture`. "greedy" and "auto" are the reference's, over
             the mixture^2 nearest. "greedy_dock" looks at the whole dock in each step, so that it also finds learnwares
@@ -108,6 +113,8 @@ class DockSearches(OpenedDock):
         InvalidArgument
             For a k below 1, a negative mixture, an unknown rule, method, certificate or status, a delta out of range,
             no specification, or a `max_memory` in which not even one user has room.
+        UnknownLearnware
+            If one of `exclude` is not in the dock.
         SpecificationMismatch
             If the specification was fitted under another scaling than the dock's (see `Dock.scaling`).
         """
@@ -118,6 +125,7 @@ class DockSearches(OpenedDock):
             [spec],
             k=k,
             semantic=None if semantic is None else SemanticQuery.of(semantic),
+            exclude=exclude,
             rule=rule,
             mixture=mixture,
             method=method,
@@ -135,6 +143,7 @@ class DockSearches(OpenedDock):
         *,
         k: int = 10,
         semantic: Semantic | Sequence[Semantic | None] | None = None,
+        exclude: str | Sequence[str] | Sequence[Sequence[str]] = (),
         rule: SearchRule = "distance",
         mixture: int | None = None,
         method: SearchMethod = "certified",
@@ -155,6 +164,8 @@ class DockSearches(OpenedDock):
         semantic : SemanticQuery, SemanticSpecification or mapping, or a sequence of them, optional
             As in `search`, for all; or one for each of the `specs`, None for those that ask for nothing. Users who ask
             for the same are searched together.
+        exclude : str or sequence of str, or a sequence of sequences of str, default ()
+            As in `search`, for all; or one sequence for each of the `specs`.
         k, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`; as many users are searched together as have room.
         on_progress : callable, optional
@@ -182,17 +193,20 @@ class DockSearches(OpenedDock):
         if status not in get_args(SearchedStatus):
             raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
         filters = _filters(semantic, len(specs), status)
+        excluded = self._excluded(exclude, len(specs))
         any_status = status == "any"
         counts = self._store.counts(any_status=any_status)
         results: dict[int, SearchResult] = {}
-        together: dict[tuple[Space, Filter], list[int]] = {}
+        together: dict[tuple[Space, Filter, tuple[int, ...]], list[int]] = {}
         for i, spec in enumerate(specs):
-            together.setdefault((Space.of(spec), filters[i]), []).append(i)
-        for (space, wanted), places in together.items():
+            together.setdefault((Space.of(spec), filters[i], excluded[i]), []).append(i)
+        for (space, wanted, without), places in together.items():
             skipped = sum(count for other, count in counts.items() if other != space)
             told = _offset(on_progress or unheard, len(results), len(specs))
             allowed = self._allowed(wanted)
-            asked = Asked(wish, method, budget, allowed, any_status, skipped, threads, max_memory, told, chance)
+            asked = Asked(
+                wish, method, budget, allowed, any_status, skipped, threads, max_memory, told, chance, without
+            )
             view = self._store.view(space)
             for i in places:
                 require_searchable(specs[i], view.scaling, "spec" if len(specs) == 1 else f"specs[{i}]")
@@ -200,6 +214,7 @@ class DockSearches(OpenedDock):
             found = with_sentence(search_space(view, users, asked), space, view.search_gamma)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
             judged = with_scaling_said(judged, users, view, self._catalog)
+            judged = with_reviews(judged, self._catalog, rule=rule)
             results.update(zip(places, judged, strict=True))
         return [results[i] for i in range(len(specs))]
 
@@ -211,6 +226,7 @@ class DockSearches(OpenedDock):
         scaling: Scaling | None = None,
         k: int = 10,
         semantic: SemanticQuery | SemanticSpecification | Mapping[str, Any] | None = None,
+        exclude: str | Sequence[str] = (),
         rule: SearchRule = "distance",
         mixture: int | None = None,
         method: SearchMethod = "certified",
@@ -239,7 +255,7 @@ class DockSearches(OpenedDock):
             Only learnwares of this gamma are compared; see `search`. Tests are under the gamma of the search.
         scaling : Scaling, optional
             As `fit` takes it: that of this dock, see `Dock.scaling`, if it has one.
-        k, semantic, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
+        k, semantic, exclude, rule, mixture, method, budget, certificate, delta, status, threads, max_memory
             As in `search`.
         permutations : int, default 999
             Random divisions of a test; no p-value is below 1 / (1 + permutations).
@@ -280,6 +296,7 @@ class DockSearches(OpenedDock):
             spec,
             k=k,
             semantic=semantic,
+            exclude=exclude,
             rule=rule,
             mixture=mixture,
             method=method,
@@ -344,6 +361,18 @@ class DockSearches(OpenedDock):
             raise InvalidArgument(f'status: expected "usable" or "any", got {status!r}')
         with self._catalog.reading() as connection:
             return ranked(connection, Filter.of(status=status, semantic=semantic), most)
+
+    def _excluded(self, exclude: Any, count: int) -> list[tuple[int, ...]]:
+        """Which learnwares each of the users leaves out."""
+        one_for_all = isinstance(exclude, str) or not isinstance(exclude, Sequence) or not exclude
+        each = [exclude] * count if one_for_all or isinstance(exclude[0], str) else exclude
+        if len(each) != count:
+            raise InvalidArgument(f"exclude: expected ids for all or for each of {count} specs, got {len(each)}")
+        names = [checked_ids(some) for some in each]
+        if not any(names):
+            return [()] * count
+        with self._catalog.reading() as connection:
+            return [tuple(sorted(set(self._numbers(connection, some)))) for some in names]
 
     def _allowed(self, wanted: Filter) -> npt.NDArray[np.int64] | None:
         if wanted.query is None:

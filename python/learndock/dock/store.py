@@ -169,6 +169,16 @@ class SpaceView:
         """Which a search may not return, None where it may return all."""
         return self._hidden[any_status]
 
+    def without(self, ids: Sequence[int], hidden: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+        """What is hidden, and all copies of some learnwares, which are few."""
+        mask = np.zeros(len(self.ids), dtype=bool) if hidden is None else hidden.copy()
+        for start, segment in zip(self.starts.tolist(), self.segments, strict=False):
+            for id in ids:
+                at = segment.position(id)
+                if at is not None:
+                    mask[start + at] = True
+        return mask
+
     def place(self, learnware_id: int) -> tuple[Segment, int] | None:
         """Where the specification of a learnware lies: the segment, and the place in it."""
         for name, segment in self.named.items():

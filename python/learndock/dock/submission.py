@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from learndock.dock.audit import Action
     from learndock.dock.catalog import Catalog
     from learndock.dock.layout import Layout
+    from learndock.dock.peer_reviewing import PeerReviewing
     from learndock.dock.writer import Writer
     from learndock.environment.choice import EnvironmentChoice
     from learndock.learnware import ArchiveLimits, Learnware
@@ -45,10 +46,11 @@ class CheckOptions(TypedDict):
 class Submissions:
     """The way of learnwares into one dock."""
 
-    def __init__(self, layout: Layout, catalog: Catalog, writer: Writer) -> None:
+    def __init__(self, layout: Layout, catalog: Catalog, writer: Writer, reviewing: PeerReviewing) -> None:
         self._layout = layout
         self._catalog = catalog
         self._writer = writer
+        self._reviewing = reviewing
 
     def submit(
         self,
@@ -70,6 +72,7 @@ class Submissions:
                     number = self._writer.add(incoming, spec, held, status=int(report.status))
                 except InvalidArgument as error:  # numbers beyond float32
                     return self._refused("submit", None, incoming.sha256, _unstorable(report, error))
+                self._tried(number, learnware, report)
         _log.info("%s: submitted %s (%s)", self._layout.root, learnware_name(number), report.status.name)
         return SubmitReport(report.status, learnware_name(number), report.checks, report.isolation)
 
@@ -120,8 +123,19 @@ class Submissions:
                 self._writer.replace(number, incoming, spec, held, status=int(report.status), version=row.version)
             except InvalidArgument as error:
                 return self._refused("update", number, sha256, _unstorable(report, error))
+            self._tried(number, report.learnware, report)
         _log.info("%s: updated %s (%s)", self._layout.root, learnware_name(number), report.status.name)
         return SubmitReport(report.status, learnware_name(number), report.checks, report.isolation)
+
+    def _tried(self, number: int, learnware: Learnware, report: CheckReport) -> None:
+        """Have a model that is running try its peers' sketches. It is in the dock by now, whatever comes of this."""
+        if report.isolation is None:  # not started
+            return
+        try:
+            self._reviewing.welcome(number, learnware)
+        except LearndockError as error:
+            id = learnware_name(number)
+            _log.warning("%s: %s was not tried on its peers' sketches: %s", self._layout.root, id, error)
 
     def _held(self, row: sa.Row[Any]) -> AbstractContextManager[Path]:
         """The zip that the dock has, verified."""

@@ -139,6 +139,36 @@ tombstones = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# What a model says at the points of its own specification, float32 in the order of the points; or why it says nothing.
+# `meaning` is equal for models that predict the same. Made, with the next, by the first peer review.
+own_outputs = sa.Table(
+    "own_outputs",
+    metadata,
+    sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("meaning", sa.Text, nullable=False),
+    sa.Column("columns", sa.Integer, nullable=False),
+    sa.Column("outputs", sa.LargeBinary),
+    sa.Column("variance", sa.Double),
+    sa.Column("validation_loss", sa.Double),
+    sa.Column("failure", sa.Text),
+    sa.Index("own_outputs_of_meaning", "meaning"),
+)
+
+# What a model loses at the points of another's specification, float32 in their order, with mean and variance under its
+# weights, and the squared MMD of the two specifications.
+peer_losses = sa.Table(
+    "peer_losses",
+    metadata,
+    sa.Column("sketch_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("model_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("mean", sa.Double, nullable=False),
+    sa.Column("variance", sa.Double, nullable=False),
+    sa.Column("mmd2", sa.Double, nullable=False),
+    sa.Column("losses", sa.LargeBinary, nullable=False),
+    sa.Index("peer_losses_of_model", "model_id"),
+    sqlite_with_rowid=False,
+)
+
 # What was done, by whom: see learndock.dock.audit. Rows outlive their learnwares.
 audit = sa.Table(
     "audit",

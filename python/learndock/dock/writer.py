@@ -12,7 +12,7 @@ import numpy as np
 
 from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
-from learndock.dock import audit, folding, rows, scaling_rows
+from learndock.dock import audit, folding, peer_rows, rows, scaling_rows
 from learndock.dock._lock import WriteLock
 from learndock.dock.batches import Batch, packed_segment
 from learndock.dock.ids import learnware_name
@@ -31,6 +31,7 @@ from learndock.dock.space import Space
 from learndock.dock.store import SpaceView, SpecStore, pending_of
 from learndock.dock.tables import USABLE, learnwares, pending, segments
 from learndock.errors import DockError, InvalidArgument, LearndockError, UnknownLearnware
+from learndock.learnware.meaning import OutputMeaning
 from learndock.specification import RKMETableSpecification, Scaling
 
 if TYPE_CHECKING:
@@ -186,6 +187,10 @@ class Writer:
                     rows.insert_semantic(connection, number, semantic)
                     require_kept(spec, scaling_rows.kept_scaling(connection, space_id))
                     scaling_rows.remove_fitted(connection, number)
+                    # A description in other words changes nothing of what its model says.
+                    same = incoming is None and copies is None
+                    meaning = OutputMeaning.of(semantic).key if same else None
+                    peer_rows.forget_reviews(connection, number, unless_meaning=meaning)
                     scaling_rows.insert_fitted(connection, number, spec)
                     if copies is not None:
                         rows.bury(connection, copies)
@@ -402,6 +407,30 @@ class Writer:
             )
             rows.raise_generation(connection)
         _log.info("%s: specifications %s of gamma %r are standardised %s", self._layout.root, shape, space.gamma, now)
+
+    def add_reviews(
+        self,
+        own: Sequence[peer_rows.OwnOutputs],
+        found: Sequence[peer_rows.PeerLosses],
+        versions: Mapping[int, int],
+    ) -> None:
+        """Keep what was found when models were tried, but for what concerns a learnware that is another now, or gone.
+
+        Parameters
+        ----------
+        own : sequence of OwnOutputs
+        found : sequence of PeerLosses
+        versions : mapping of int to int
+            Of the learnwares that were tried and whose sketches they were tried on.
+        """
+        with self._changing(), self._catalog.writing() as connection:
+            now = {id: row.version for id, row in rows.rows_of(connection, sorted(versions)).items()}
+            same = {id for id, version in versions.items() if now.get(id) == version}
+            peer_rows.create_reviews(connection)
+            for one in own:
+                if one.id in same:
+                    peer_rows.insert_outputs(connection, one)
+            peer_rows.insert_losses(connection, [one for one in found if {one.model, one.sketch} <= same])
 
     def optimize(self, *, on_progress: Progress) -> None:
         """Fold, compact, sketch, and clear what a killed writer left and what is damaged and can be made again."""

@@ -80,6 +80,14 @@ class RunningModel:
                 )
             return self._process
 
+    def adopt(self, process: ModelProcess) -> None:
+        """Go on with a process of this model that somebody else has started, in the same interpreter."""
+        with self._lock:
+            if not self._closed and self._process is None:
+                self._process = process
+                return
+        process.close()
+
     def close(self) -> None:
         """End the process and remove the folder."""
         with self._lock:

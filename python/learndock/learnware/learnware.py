@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock.environment.choice import EnvironmentChoice
-    from learndock.runtime import IsolationRequest, ModelLimits
+    from learndock.peers import PeerRecord
+    from learndock.runtime import IsolationRequest, ModelLimits, ModelProcess
     from learndock.specification import RKMETableSpecification, SemanticSpecification
 
 __all__ = ["Learnware"]
@@ -51,6 +52,8 @@ class Learnware:
         The semantic part.
     held_out : ndarray of float64 or None
         Rows that it ships, shape (n, d); see `pack`.
+    peers : PeerRecord or None
+        What it loses on the sketches of its peers, where a dock that has reviewed it gave it out.
     requirements : tuple of str
         Distributions that the model needs, in pip's spelling.
     path : Path
@@ -71,6 +74,7 @@ class Learnware:
     specification: RKMETableSpecification | None
     semantic: SemanticSpecification | None
     held_out: npt.NDArray[np.float64] | None
+    peers: PeerRecord | None
     requirements: tuple[str, ...]
     path: Path
     folder: Path
@@ -211,6 +215,10 @@ class Learnware:
             raise ModelError(f"predict returned shape {predictions.shape}, expected {len(rows)} rows")
         return predictions
 
+    def adopt(self, process: ModelProcess) -> None:
+        """Predict in a process that was started for a check of this learnware: it is closed with the learnware."""
+        self._running.adopt(process)
+
     def close(self) -> None:
         """End the model's process and remove the folder that the zip was unpacked into."""
         self._end()
@@ -267,6 +275,7 @@ class Learnware:
             semantic = SemanticSpecification.from_dict(semantic)
         self.semantic = semantic
         self.held_out = None
+        self.peers = None
         if self.description.held_out_file is not None:
             self.held_out = self._held_out(root / self.description.held_out_file, limits)
         self.requirements = read_requirements(root)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock.errors import LearnwareError
+from learndock.learnware.class_shares import class_shares
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -74,11 +75,7 @@ def probabilities(name: str, output: npt.NDArray[Any], *, instead: str) -> npt.N
         raise LearnwareError(
             f"{name}: expected one column per class, got predictions of shape {output.shape}; {instead}"
         )
-    are_probabilities = (logits >= 0).all() and np.allclose(logits.sum(axis=1), 1, atol=1e-3)
-    with np.errstate(over="ignore"):  # a difference beyond float64 is -inf, and its share 0
-        shares = logits if are_probabilities else np.exp(logits - logits.max(axis=1, keepdims=True))
-    values: npt.NDArray[np.float64] = shares / shares.sum(axis=1, keepdims=True)
-    return values
+    return class_shares(logits)
 
 
 def require_same_width(outputs: Outputs) -> None:

@@ -1,0 +1,137 @@
+"""Whether the inputs tell which model is right for a user, or only labels can.
+
+Each docked learnware near the user is taken as a pretended user, whose labels are its own model's outputs: for it the
+loss that every other model is predicted to have, by distances and peers, can be compared with the loss that it has.
+Losses are compared as logarithms, since a user's level of noise is nobody's merit. With tau^2 the mean square of what
+the predictions miss, and sigma^2 the variance of the loss in one row, relative to its mean,
+
+    kappa = sigma^2 / tau^2
+
+is the number of labelled rows whose mean loss would be as good a prediction. Measured: 13 to 190 where learnwares
+share a concept, 2 to 15 where the same inputs go with other functions. A small kappa alone is no alarm: models that say
+nearly the same everywhere need not be told apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from learndock.peers.evidence import TRIMMED, trimmed_means
+from learndock.peers.weights import distance_weights
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    FloatArray = npt.NDArray[np.float64]
+
+__all__ = ["LABELS_WANTED", "Reliability", "missed_variance", "reliability"]
+
+# Rows that one who is asked for labels will give; below this kappa they tell more than the inputs.
+LABELS_WANTED = 10
+# What models near a user lose by each other's judgement matters from this part of the variance of what they say.
+_DISAGREEMENT = 0.1
+# Below so many models nothing can be said of how well they are told apart.
+_FEWEST = 4
+# Twins lose nothing on each other's points; the logarithm of that is not infinite evidence.
+_SMALLEST = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """How far the choice of models for a user can be relied on.
+
+    Attributes
+    ----------
+    kappa : float or None
+        The number of labelled rows that would tell as much about which model is right as the inputs do; None where too
+        few models have been tried on each other.
+    disagreement : float or None
+        What the models near the user are predicted to lose by each other's judgement, as a part of the variance of what
+        they say; 1 for models that know nothing of each other's outputs.
+    peer_ratio : float or None
+        What the models near the user are predicted to lose by each other's judgement, over what they lose on
+        validation rows of their own; None where they ship none. About 1: they agree as far as they are right. Far
+        above: they contradict each other, or the user is none of their domain.
+    alarm : bool
+        Whether the inputs do not identify the model.
+    message : str
+        The same in a sentence.
+    """
+
+    kappa: float | None
+    disagreement: float | None
+    peer_ratio: float | None
+    alarm: bool
+    message: str
+
+
+def reliability(
+    losses: FloatArray,
+    variances: FloatArray,
+    mmd2: FloatArray,
+    *,
+    disagreement: float | None = None,
+    peer_ratio: float | None = None,
+) -> Reliability:
+    """Judge how well the models near a user can be told apart by inputs.
+
+    Parameters
+    ----------
+    losses, variances : ndarray of shape (n, n)
+        Mean and variance of the losses of model i at the points of sketch j; NaN where not known.
+    mmd2 : ndarray of shape (n, n)
+        Distances between the sketches; NaN where not known.
+    disagreement, peer_ratio : float, optional
+        See `Reliability`.
+    """
+    found = missed_variance(losses, mmd2)
+    if found is None:
+        message = "too few models near you have been tried on each other's sketches: see Dock.peer_review"
+        return Reliability(None, disagreement, peer_ratio, False, message)
+    scale = np.maximum(losses, _floor(losses))
+    relative = np.where(np.eye(len(losses), dtype=bool), np.nan, variances / scale**2)
+    kappa = float(np.nanmedian(relative) / max(found, np.finfo(float).tiny))
+    matters = disagreement is None or disagreement > _DISAGREEMENT
+    if kappa < LABELS_WANTED and matters:
+        message = (
+            f"the inputs do not identify the model: give {LABELS_WANTED} labelled rows (calibrate); what is known "
+            f"without labels is worth {kappa:.2g}"
+        )
+        return Reliability(kappa, disagreement, peer_ratio, True, message)
+    if kappa < LABELS_WANTED:
+        message = "the models near you say nearly the same: which of them is right matters little"
+    else:
+        message = f"the inputs tell as much about which model is right as {kappa:.2g} labelled rows would"
+    return Reliability(kappa, disagreement, peer_ratio, False, message)
+
+
+def missed_variance(losses: FloatArray, mmd2: FloatArray) -> float | None:
+    """tau^2: what predictions of log losses miss, over pretended users; None where they are too few.
+
+    Both are taken relative to their median over the models, since only differences between models choose.
+    """
+    count = len(losses)
+    log = np.log(np.maximum(losses, _floor(losses)))
+    missed = []
+    for j in range(count):
+        away = np.where(np.isnan(mmd2[j]), np.inf, mmd2[j])
+        away[j] = np.inf
+        others = losses.copy()
+        others[:, j] = np.nan  # what is to be predicted
+        np.fill_diagonal(others, np.nan)
+        predicted, _ = trimmed_means(others, distance_weights(away), TRIMMED)
+        models = np.flatnonzero(~np.isnan(predicted) & ~np.isnan(losses[:, j]) & (np.arange(count) != j))
+        if len(models) < _FEWEST:
+            continue
+        expected = np.log(np.maximum(predicted[models], _floor(losses)))
+        residuals = (log[models, j] - np.median(log[models, j])) - (expected - np.median(expected))
+        missed.append(float(np.mean(residuals**2)))
+    return float(np.mean(missed)) if len(missed) >= _FEWEST else None
+
+
+def _floor(losses: FloatArray) -> float:
+    known = losses[~np.isnan(losses)]
+    return float(max(_SMALLEST * np.median(known), np.finfo(float).tiny)) if known.size else np.finfo(float).tiny
