@@ -8,12 +8,14 @@ from learndock.learnware.archive import ArchiveLimits, extract
 from learndock.learnware.description import LearnwareDescription, SpecificationEntry
 from learndock.learnware.learnware import Learnware
 from learndock.learnware.package import pack
+from learndock.learnware.validation import Validation
 
 __all__ = [
     "ArchiveLimits",
     "Learnware",
     "LearnwareDescription",
     "SpecificationEntry",
+    "Validation",
     "extract",
     "load_model_file",
     "missing_requirements",

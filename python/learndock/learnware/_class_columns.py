@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["class_columns"]
 
 
-def class_columns(classes: Any, semantic: SemanticSpecification) -> list[int]:
+def class_columns(classes: Any, semantic: SemanticSpecification, *, called: str = "model: its class") -> list[int]:
     """Find the number of each class in the order of the semantic specification's Output.
 
     Parameters
@@ -23,6 +23,8 @@ def class_columns(classes: Any, semantic: SemanticSpecification) -> list[int]:
         ``classes_`` of a classifier: integers, which are the numbers, or strings, which are the descriptions.
     semantic : SemanticSpecification
         Of a classification.
+    called : str
+        What an error calls one of the classes.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def class_columns(classes: Any, semantic: SemanticSpecification) -> list[int]:
         # By equality: a float such as 1.0 is a class number, too, and so are the truth values.
         if column not in range(dimension):
             raise InvalidArgument(
-                f"model: its class {label!r} is not in the semantic specification's Output: expected integers from 0 "
+                f"{called} {label!r:.200} is not in the semantic specification's Output: expected integers from 0 "
                 f"to {dimension - 1}, or one of {', '.join(map(repr, named)) or 'no names'}"
             )
         columns.append(int(column))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from learndock._yaml import LARGEST_FILE, load_yaml
 from learndock.errors import LearnwareError
+from learndock.learnware.validation import Validation
 from learndock.runtime.description import ModelDescription
 from learndock.runtime.worker import packed
 
@@ -54,6 +55,8 @@ class LearnwareDescription:
         The semantic specification's file inside the folder, if there is one.
     held_out_file : str or None
         The file of held-out rows inside the folder, if it ships some.
+    validation : Validation or None
+        How well the model did on its developer's rows, if it says so.
     name, id : str or None
         What the file says about itself.
     """
@@ -62,6 +65,7 @@ class LearnwareDescription:
     specifications: tuple[SpecificationEntry, ...]
     semantic_file: str | None = None
     held_out_file: str | None = None
+    validation: Validation | None = None
     name: str | None = None
     id: str | None = None
 
@@ -86,7 +90,8 @@ class LearnwareDescription:
         Raises
         ------
         LearnwareError
-            The file is missing, is no YAML, or names what is not there, not allowed or outside the folder.
+            The file is missing, is no YAML, names what is not there, not allowed or outside the folder, or has numbers
+            of a validation that can't be.
         """
         root = Path(folder)
         content = load_yaml(root / FILE, max_bytes=max_bytes)
@@ -96,6 +101,7 @@ class LearnwareDescription:
             specifications=_specifications(root, content.get("stat_specifications")),
             semantic_file=_semantic_file(root, _section(content, "semantic_specification")),
             held_out_file=None if held_out is None else _file(root, "held_out.file_name", held_out),
+            validation=_validation(content.get("validation")),
             name=_text(content, "name"),
             id=_text(content, "id"),
         )
@@ -129,6 +135,13 @@ def find_root(folder: str | PathLike[str]) -> Path:
     if len(tops) == 1 and not tops[0].is_symlink() and (tops[0] / FILE).is_file():
         return tops[0]
     raise LearnwareError(f"{FILE} is missing: it lies neither at the top nor in a single top folder")
+
+
+def _validation(section: object) -> Validation | None:
+    try:
+        return None if section is None else Validation.read(section)
+    except LearnwareError as error:
+        raise LearnwareError(f"{FILE}: {error}") from None
 
 
 def _section(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from learndock.environment.choice import EnvironmentChoice
+    from learndock.learnware.validation import Validation
     from learndock.peers import PeerRecord
     from learndock.runtime import IsolationRequest, ModelLimits, ModelProcess
     from learndock.specification import RKMETableSpecification, SemanticSpecification
@@ -54,6 +55,8 @@ class Learnware:
         Rows that it ships, shape (n, d); see `pack`.
     peers : PeerRecord or None
         What it loses on the sketches of its peers, where a dock that has reviewed it gave it out.
+    validation : Validation or None
+        How well the model did on rows of its developer that it had not seen; see `pack`.
     requirements : tuple of str
         Distributions that the model needs, in pip's spelling.
     path : Path
@@ -75,6 +78,7 @@ class Learnware:
     semantic: SemanticSpecification | None
     held_out: npt.NDArray[np.float64] | None
     peers: PeerRecord | None
+    validation: Validation | None
     requirements: tuple[str, ...]
     path: Path
     folder: Path
@@ -163,16 +167,23 @@ class Learnware:
         path: str | PathLike[str],
         overwrite: bool = False,
         held_out: Any = None,
+        validation: tuple[Any, Any] | None = None,
     ) -> Path:
         """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
         See `learndock.learnware.pack`, which this calls. Rows given as `held_out` are in the zip as they are: they
-        leave your machine.
+        leave your machine. Of those given as `validation`, a pair (X, y), only a few numbers are.
         """
         from learndock.learnware.package import pack
 
         return pack(
-            model, specification=specification, semantic=semantic, path=path, overwrite=overwrite, held_out=held_out
+            model,
+            specification=specification,
+            semantic=semantic,
+            path=path,
+            overwrite=overwrite,
+            held_out=held_out,
+            validation=validation,
         )
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -278,6 +289,7 @@ class Learnware:
         self.peers = None
         if self.description.held_out_file is not None:
             self.held_out = self._held_out(root / self.description.held_out_file, limits)
+        self.validation = self.description.validation
         self.requirements = read_requirements(root)
 
     def _held_out(self, file: Path, limits: ArchiveLimits) -> npt.NDArray[np.float64]:

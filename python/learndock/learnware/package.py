@@ -7,8 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import threading
-import warnings
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +17,8 @@ import numpy as np
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.learnware._class_columns import class_columns
 from learndock.learnware._model_file import write_model
+from learndock.learnware._packed_answers import in_columns, predictions_of
+from learndock.learnware._validated import validated
 from learndock.learnware.held_out import MOST_ROWS
 from learndock.runtime.scratch import private_folder, remove_folder
 from learndock.specification._rows import rows_of
@@ -28,14 +28,13 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from learndock.learnware.validation import Validation
     from learndock.specification import RKMETableSpecification, SemanticSpecification
 
 __all__ = ["pack"]
 
 # The process of the model may add up in another order than this one; labels must be equal.
 _RELATIVE_TOLERANCE = 1e-5
-# Two threads that both change the filters of warnings, and put them back, can leave them changed.
-_WARNINGS = threading.Lock()
 
 
 def pack(
@@ -46,6 +45,7 @@ def pack(
     path: str | PathLike[str],
     overwrite: bool = False,
     held_out: Any = None,
+    validation: tuple[Any, Any] | None = None,
 ) -> Path:
     """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
@@ -76,6 +76,12 @@ def pack(
         by its column's mean. With them, `Dock.search_rows` gives a user the p-value of a test whether their rows are of
         the same distribution. **These rows are put into the zip as they are: they leave your machine, and whoever gets
         the learnware can read them.** By default none are, and the zip holds no row of your data.
+    validation : pair of array-like, optional
+        (X, y): rows of shape (n, d) that the model has not seen, and their labels: numbers or descriptions of classes
+        (n,), or targets, (n,) or (n, D). The zip gets a few numbers of them, no row and no label: how many there were,
+        the model's loss and accuracy, the variance of targets, and, where it knows probabilities, the threshold of its
+        confidence from which a user's expected accuracy is worked out without their labels (see `Validation` in
+        learndock.learnware.validation). By default none.
 
     Returns
     -------
@@ -93,10 +99,11 @@ def pack(
     _check_dimensions(model, specification, semantic)
     rows = None if held_out is None else _checked_held_out(held_out, specification)
     settings, expected = _settings(model, specification, semantic)
+    measured = None if validation is None else validated(model, settings, validation, specification, semantic)
     with contextlib.ExitStack() as undo:
         folder = private_folder("pack")
         undo.callback(remove_folder, folder)
-        _write_parts(folder, model, settings, specification, semantic, rows)
+        _write_parts(folder, model, settings, specification, semantic, rows, measured)
         # Beside its final name, so that it can be renamed: nobody ever sees half a zip.
         unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         undo.callback(unfinished.unlink, missing_ok=True)
@@ -151,13 +158,13 @@ def _settings(
     method = next((name for name in methods if hasattr(model, name)), None)
     if method is None:
         raise InvalidArgument(f"model: expected a method {' or '.join(methods)}, got {type(model).__name__}")
-    answer, feature_names = _predictions(model, method, specification.raw_points)
+    answer, feature_names = predictions_of(model, method, specification.raw_points, "the specification's points")
     columns = None
     if semantic.task == "Classification":
         if not hasattr(model, "classes_"):
             raise InvalidArgument(f"model: expected a classifier with classes_, got {type(model).__name__}")
         columns = class_columns(model.classes_, semantic)
-        answer = _in_columns(answer, model.classes_, columns, semantic.output_dimension or 0)
+        answer = in_columns(answer, model.classes_, columns, semantic.output_dimension or 0)
     width = 1 if answer.ndim == 1 else answer.shape[1]
     if semantic.task == "Regression" and width != semantic.output_dimension:
         raise InvalidArgument(
@@ -174,46 +181,6 @@ def _settings(
     return settings, answer
 
 
-def _predictions(model: Any, method: str, points: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], list[str] | None]:
-    """Predictions on the points, and the names of the columns where the model can't do without them."""
-    names = getattr(model, "feature_names_in_", None)
-    try:
-        if names is None:
-            return _checked_answer(getattr(model, method)(points)), None
-        # Such a model warns about arrays; that it may refuse them is what matters here.
-        with _WARNINGS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with contextlib.suppress(Exception):
-                return _checked_answer(getattr(model, method)(points)), None
-        import pandas as pd
-
-        frame = pd.DataFrame(points, columns=list(names))
-        return _checked_answer(getattr(model, method)(frame)), [str(name) for name in names]
-    except InvalidArgument:
-        raise
-    except Exception as error:
-        raise InvalidArgument(f"model: {method} fails on the specification's points: {error}") from error
-
-
-def _checked_answer(answer: Any) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
-    if array.ndim not in (1, 2):
-        raise InvalidArgument(f"model: expected predictions of one or two axes, got shape {array.shape}")
-    return array
-
-
-def _in_columns(answer: npt.NDArray[Any], classes: Any, columns: list[int], dimension: int) -> npt.NDArray[Any]:
-    if answer.ndim == 1:
-        return np.array([columns[list(classes).index(label)] for label in answer], dtype=np.int64)
-    if answer.shape[1] != len(columns):
-        raise InvalidArgument(
-            f"model: expected one probability for each of {len(columns)} classes, got {answer.shape[1]}"
-        )
-    probabilities = np.zeros((len(answer), dimension))
-    probabilities[:, columns] = answer
-    return probabilities
-
-
 def _write_parts(
     folder: Path,
     model: Any,
@@ -221,6 +188,7 @@ def _write_parts(
     specification: RKMETableSpecification,
     semantic: SemanticSpecification,
     held_out: npt.NDArray[np.float64] | None,
+    validation: Validation | None,
 ) -> None:
     import yaml
 
@@ -243,6 +211,8 @@ def _write_parts(
     if held_out is not None:
         description["held_out"] = {"file_name": "held_out.npy"}
         np.save(folder / "held_out.npy", held_out, allow_pickle=False)
+    if validation is not None:
+        description["validation"] = validation.to_dict()
     settings = {**settings, "file_name": file_name, "trusted": trusted}
     texts = {
         "learnware.yaml": yaml.safe_dump(description, sort_keys=False, allow_unicode=True),

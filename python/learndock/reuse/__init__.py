@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from learndock.reuse._expected import ExpectedAccuracy
 from learndock.reuse.averaging import AveragingReuser
 from learndock.reuse.job_selector import JobSelectorReuser
 
-__all__ = ["AveragingReuser", "JobSelectorReuser"]
+__all__ = ["AveragingReuser", "ExpectedAccuracy", "JobSelectorReuser"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.reuse._alignment import Alignment
+from learndock.reuse._expected import ExpectedAccuracy, expected_accuracy
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, shares_of, size_of
 from learndock.reuse._outputs import ask, require_same_kind, require_same_width
 from learndock.reuse._parameters import Parameters
@@ -181,6 +182,54 @@ class AveragingReuser(Parameters):
             for name, output in outputs.items()
         }
         return _weighted_mean(values, shares[shares > 0])
+
+    def expected_accuracy(self, X: Any) -> ExpectedAccuracy:
+        """What share of the rows `predict` gets right, estimated from the models' confidence; no label is needed.
+
+        In the two votes, by the thresholds that learnwares ship (``Learnware.pack(..., validation=(X, y))``): average
+        thresholded confidence (Garg et al., "Leveraging unlabeled data to predict out-of-distribution performance",
+        ICLR 2022). It takes for granted that a confidence means here what it means at the learnwares' developers: where
+        the same rows have other labels, or are of classes that no learnware knows, the estimate is wrong.
+
+        Parameters
+        ----------
+        X : array, DataFrame or tensor of shape (n, d)
+
+        Returns
+        -------
+        ExpectedAccuracy
+            `value`, `low`, `high`, and a `message` that says what it rests on.
+
+        Raises
+        ------
+        InvalidArgument
+            As `predict`; in mode "mean", for a regression, which has no such confidence; or if no learnware ships a
+            threshold. The message names those that don't.
+        SpecificationMismatch, LearnwareError
+            As `predict_proba`.
+        """
+        shares = self._shares()
+        alignment = self._alignment(shares)
+        if self.mode == "mean" or alignment.common.task not in (None, "Classification"):
+            raise InvalidArgument(
+                "mode: an expected accuracy needs a vote of classifiers; a regression has no threshold of confidence, "
+                f"got mode {self.mode!r} of {alignment.common}"
+            )
+        outputs = self._outputs(X, shares)
+        values = {
+            name: alignment.probabilities(name, output, instead="an expected accuracy needs probabilities")
+            for name, output in outputs.items()
+        }
+        weights = shares[shares > 0]
+        if self.mode == "vote_by_prob":
+            answers = _weighted_mean(values, weights).argmax(axis=1)
+        else:
+            require_same_width(values)
+            answers = _vote({name: value.argmax(axis=1) for name, value in values.items()}, weights)
+        validations = {
+            f"learnwares[{i}]": getattr(self.learnwares[i], "validation", None) for i in np.flatnonzero(shares).tolist()
+        }
+        return expected_accuracy(values, validations, np.tile(weights, (len(answers), 1)), answers=answers)
 
     def __repr__(self) -> str:
         return f"AveragingReuser({size_of(self.learnwares)}, mode={self.mode!r})"
