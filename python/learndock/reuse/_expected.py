@@ -22,7 +22,7 @@ __all__ = ["ExpectedAccuracy", "expected_accuracy"]
 # Of the Wilson intervals: 95 %.
 _DEVIATIONS = 1.96
 _MOST_NAMED = 10
-# Of fewer, intervals held the true accuracy of 71 to 96 % of the users where each knew some of the digits only.
+# Of fewer, the interval held the true accuracy of 71 to 90 % of the users where each knew some of the digits only.
 _FEW = 5
 
 
@@ -75,6 +75,11 @@ def expected_accuracy(
     their accuracies at home, which it extrapolates from; below also by how much the learnwares that answer otherwise
     would lower the estimate. Rows where no learnware with a threshold gives the answer
     count as wrong for the low end, and as right for the high end.
+
+    Where it was tried (real digits in other mixes, adults of another occupation or education; 222 users of seeds that
+    nothing was chosen by), the interval of all learnwares together held the true accuracy of 96 to 100 % of the users
+    of each task, that of five learnwares 93 to 100 %. The estimate was 0.03 to 0.07 off on average; where learnwares
+    lack some of the classes, it tends to promise too much.
 
     It assumes that a confidence means the same here as at the developers': where y given x differs, or rows are of
     classes that no learnware has seen, it is wrong, and nothing in it shows that. One learnware alone, or two, can be
