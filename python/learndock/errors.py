@@ -25,6 +25,7 @@ __all__ = [
     "SpecificationFileError",
     "SpecificationMismatch",
     "UnknownLearnware",
+    "UnreviewedWarning",
 ]
 
 
@@ -34,6 +35,10 @@ class LearndockError(Exception):
 
 class ScaleWarning(UserWarning):
     """Rows and gamma don't go together: to the kernel all rows look alike, or each looks alone."""
+
+
+class UnreviewedWarning(UserWarning):
+    """Learnwares are weighted by specifications alone, since no dock has tried them on each other's sketches."""
 
 
 class InvalidArgument(LearndockError, ValueError):
