@@ -118,4 +118,5 @@ def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> Floa
 
     found = minimize(objective, np.zeros(count), jac=True, method="L-BFGS-B")
     logs: FloatArray = found.x
-    return np.exp(logs - logs.max())
+    found_factors: FloatArray = np.exp(logs - logs.max())
+    return found_factors

@@ -99,7 +99,8 @@ class Competence:
         specs = self.specifications
         inner = np.array([[one.inner(other) for other in specs] for one in specs])
         norms = np.diag(inner)
-        return norms[:, None] + norms[None, :] - inner - inner.T
+        squared: FloatArray = norms[:, None] + norms[None, :] - inner - inner.T
+        return squared
 
     @cached_property
     def _evidence(self) -> Evidence:
