@@ -58,7 +58,8 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
     if np.isnan(means).all():
         return result
     submitters = peer_rows.submitters(connection, near)
-    evidence = Evidence(weights, means, [submitters.get(id) for id in near])
+    own = np.equal.outer([*near, *others], near)
+    evidence = Evidence(weights, means, [submitters.get(id) for id in near], own)
     predicted = {
         learnware_name(id): loss
         for id, loss in zip([*near, *others], evidence.predicted.tolist(), strict=True)
@@ -66,14 +67,17 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
     }
     count = len(near)
     among = mmd2[:count]
-    own = peer_rows.outputs_of(connection, near)
+    outputs = peer_rows.outputs_of(connection, near)
+    said = [outputs.get(id) for id in near]
     lost = evidence.predicted[:count]
     judged = reliability(
         means[:count],
         variances[:count],
         np.fmin(among, among.T),
-        disagreement=_ratio(weights, lost, [_number(own[id].variance) if id in own else np.nan for id in near]),
-        peer_ratio=_ratio(weights, lost, [_number(own[id].validation_loss) if id in own else np.nan for id in near]),
+        disagreement=_ratio(weights, lost, [_number(outputs[id].variance) if id in outputs else np.nan for id in near]),
+        peer_ratio=_ratio(
+            weights, lost, [_number(outputs[id].validation_loss) if id in outputs else np.nan for id in near]
+        ),
     )
     return replace(
         result,
@@ -82,13 +86,9 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
     )
 
 
-def _ratio(weights: FloatArray, lost: FloatArray, over: Sequence[float]) -> float | None:
+def _ratio(weights: FloatArray, lost: FloatArray, over: Sequence[float | None]) -> float | None:
     """What models near a user are predicted to lose, over something else that is known of them."""
-    other = np.array(over)
+    other = np.array([np.nan if value is None else value for value in over])
     both = ~np.isnan(lost) & ~np.isnan(other)
     total = float(weights[both] @ other[both])
     return float(weights[both] @ lost[both]) / total if total > 0 else None
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

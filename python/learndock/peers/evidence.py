@@ -28,6 +28,8 @@ __all__ = ["TRIMMED", "Evidence", "trimmed_means"]
 
 # Of the shares, at each end.
 TRIMMED = 0.25
+# Of the shares, to predict by.
+_LEAST_KNOWN = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +44,14 @@ class Evidence:
         A: mean loss of model i on sketch j; NaN where it is not known, or where the sketch is the model's own.
     owners : sequence of str or None
         Who submitted the sketches.
+    own : ndarray of bool, shape (m, n)
+        Whether the sketch is the model's own.
     """
 
     weights: FloatArray
     losses: FloatArray
     owners: Sequence[str | None]
+    own: npt.NDArray[np.bool_]
 
     @cached_property
     def shares(self) -> FloatArray:
@@ -57,10 +62,17 @@ class Evidence:
     def _trimmed(self) -> tuple[FloatArray, FloatArray]:
         return trimmed_means(self.losses, self.shares)
 
-    @property
+    @cached_property
     def predicted(self) -> FloatArray:
-        """L: the loss that each model is predicted to have at the user's, shape (m,); NaN where nothing is known."""
-        return self._trimmed[0]
+        """L: the loss that each model is predicted to have at the user's, shape (m,); NaN where little is known.
+
+        Little is less than half of the shares: a model that was tried on the far ones alone would be compared with
+        others by other sketches.
+        """
+        known = np.where(np.isnan(self.losses), 0.0, self.shares).sum(axis=1)
+        # A model's own sketch is none that it could be tried on.
+        possible = 1 - np.where(self.own, self.shares, 0.0).sum(axis=1)
+        return np.where(known >= _LEAST_KNOWN * possible, self._trimmed[0], np.nan)
 
     @property
     def trust(self) -> FloatArray:

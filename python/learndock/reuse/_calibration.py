@@ -51,17 +51,15 @@ def posterior_shift(
     own = relative.var(axis=1, ddof=1)
     variance = (own * rows + np.median(own) * _COMMON_ROWS) / (rows + _COMMON_ROWS)
     missed = _missed_variance(losses, mmd2)
-    with np.errstate(invalid="ignore"):
-        share = np.where(variance > 0, missed / (missed + variance / rows), 1.0)
+    if missed is None:
+        return np.zeros(len(means))
+    share = missed / np.maximum(missed + variance / rows, np.finfo(float).tiny)
     shift: FloatArray = share * ((means - np.median(means)) - (predicted - np.median(predicted)))
     return shift
 
 
-def _missed_variance(losses: FloatArray, mmd2: FloatArray) -> float:
-    """tau^2 in units of squared losses: the trimmed mean over pretended users; infinite where none can be made.
-
-    A model whose losses cannot be predicted at all is no reason to doubt labels.
-    """
+def _missed_variance(losses: FloatArray, mmd2: FloatArray) -> float | None:
+    """tau^2 in units of squared losses: the trimmed mean over pretended users; None where none can be made."""
     count = len(losses)
     missed = []
     for j in range(count):
@@ -75,7 +73,7 @@ def _missed_variance(losses: FloatArray, mmd2: FloatArray) -> float:
             actual, expected = losses[models, j], predicted[models]
             missed.append(np.mean(((actual - np.median(actual)) - (expected - np.median(expected))) ** 2))
     if not missed:
-        return float("inf")
+        return None
     values = np.array(missed)
     return float(trimmed_means(values[None], np.ones(len(values)), TRIMMED)[0][0])
 

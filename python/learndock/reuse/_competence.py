@@ -36,6 +36,9 @@ __all__ = ["Competence"]
 
 # A row this far from all points of a learnware tells nothing of it.
 _NOTHING = 1e-150
+# Two models that were tried on one sketch each were tried on different ones: nothing to compare them by. More than so
+# many were tried on so many sketches, or specifications alone decide.
+_FEWEST_SKETCHES = 2
 # Rows at a time: their sums take some megabytes.
 _ROWS_AT_ONCE = 8192
 # A row is covered where the mixture's embedding is at least what it is at all but this part of its own points.
@@ -82,8 +85,9 @@ class Competence:
 
     @property
     def reviewed(self) -> bool:
-        """Whether any of the models was tried on the sketch of another."""
-        return bool(self._point_losses)
+        """Whether the models were tried on enough of each other's sketches to compare them."""
+        tried = (~np.isnan(self.losses)).sum(axis=1)
+        return int((tried >= _FEWEST_SKETCHES).sum()) > _FEWEST_SKETCHES
 
     @cached_property
     def losses(self) -> FloatArray:
@@ -105,13 +109,15 @@ class Competence:
     @cached_property
     def _evidence(self) -> Evidence:
         owners = [None if record is None else record.submitter for record in self._records]
-        return Evidence(self.weights, self.losses, owners)
+        return Evidence(self.weights, self.losses, owners, np.eye(len(self.weights), dtype=bool))
 
     @cached_property
     def predicted(self) -> FloatArray:
         """L, shape (n,): of a model of which nothing is known, the median of the others'."""
         predicted = self._evidence.predicted
         unknown = np.isnan(predicted)
+        if unknown.all():
+            return np.zeros(len(predicted))
         return np.where(unknown, np.median(predicted[~unknown]), predicted)
 
     @cached_property
@@ -156,7 +162,8 @@ class Competence:
         if shift is not None:
             local = local + shift
         above = local - local.min(axis=1, keepdims=True)
-        middle = np.median(above, axis=1, keepdims=True)
+        # Of two learnwares the one that loses more, so that little evidence does not decide alone.
+        middle = np.partition(above, above.shape[1] // 2, axis=1)[:, [above.shape[1] // 2]]
         z = above / np.maximum(middle, np.finfo(float).tiny)
         return _shares(0.5 * np.log(self.weights) + near - z)
 

@@ -124,7 +124,7 @@ class LocalCompetence(Parameters):
 
     @property
     def reviewed(self) -> bool:
-        """Whether the dock has tried any of the learnwares on the sketch of another."""
+        """Whether the dock has tried the learnwares on enough of each other's sketches to weight them by that."""
         return self._members().competence.reviewed
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
