@@ -332,11 +332,13 @@ def _rank(
     wanted = min(max(wish.k, wish.candidates), len(scans[0].at))
     ranked: list[Nearest] = []
     waiting: list[_Survivors] = []
+    count = 0
     for spec, user, found in zip(specs, self_inner, scans, strict=True):
         waiting.append(_survivors(view, spec, user, found, wanted, threads))
-        if sum(len(each.at) for each in waiting) >= _RANKED_TOGETHER:
+        count += len(waiting[-1].at)
+        if count >= _RANKED_TOGETHER:
             ranked += _ranked(view, waiting, wanted, threads)
-            waiting = []
+            waiting, count = [], 0
     if waiting:
         ranked += _ranked(view, waiting, wanted, threads)
     return ranked
