@@ -286,12 +286,16 @@ def test_batches_equal_singles_for_any_number_of_threads(rule):
         assert again[1].tobytes() == values.tobytes()
 
 
-# Sizes on and off the tiles, and so many points that a user's work is shared out even among many users.
-@pytest.mark.parametrize("sizes", [(1, 5, 16, 17, 33, 3, 40, 31, 2), (700, 650, 601, 17, 640, 655, 1, 630, 690, 720)])
+_SIZES = (1, 5, 16, 17, 33, 3, 40, 31, 2)
+
+
+# Sizes on and off the tiles: candidates that all users share, those that they share in part, and so many points that a
+# user's work is shared out among the threads.
+@pytest.mark.parametrize("sizes", [_SIZES, _SIZES * 3, (700, 650, 601, 17, 640, 655, 660, 630, 690, 720, 660, 675)])
 @pytest.mark.parametrize("rule", RULES)
 def test_mixtures_of_stored_embeddings_do_not_depend_on_threads_or_batch(rule, sizes):
     rng = np.random.default_rng(3)
-    dim, gamma, m, size = 3, 0.4, len(sizes), 4
+    dim, gamma, m, size = 3, 0.4, len(_SIZES), 4
     # Two segments, and users who see the candidates in orders of their own.
     stored = [(rng.normal(size=(n, dim)) + 0.7 * rng.normal(size=dim), rng.dirichlet(np.ones(n))) for n in sizes]
     cuts = [stored[:4], stored[4:]]
@@ -299,8 +303,8 @@ def test_mixtures_of_stored_embeddings_do_not_depend_on_threads_or_batch(rule, s
     stored = [(np.float32(z), np.float32(w)) for z, w in stored]
     gram = np.array([[reference.inner(*p, *q, gamma) for q in stored] for p in stored])
     users = 14
-    shares = rng.dirichlet(np.full(m, 0.3), size=users)
-    at = np.array([rng.permutation(m) for _ in range(users)])
+    shares = rng.dirichlet(np.full(len(sizes), 0.3), size=users)
+    at = np.array([rng.permutation(len(sizes))[:m] for _ in range(users)])
     rows = np.arange(users)[:, None]
     cross = 0.98 * (shares @ gram)[rows, at]
     self_inner = np.einsum("ui,uj,ij->u", shares, shares, gram)

@@ -19,6 +19,10 @@ constexpr Index users_for_each = 4;
 constexpr Index most_points_alone = 5000;
 /// Users whose rows are shared out together: their points are in memory at once.
 constexpr Index users_together = 16;
+/// So many embeddings at most are candidates of all users together where their products are computed once for all.
+constexpr Index most_shared = 400;
+/// Products of an embedding that make one chunk of work.
+constexpr Index shared_columns = 8;
 
 /// One user at work.
 struct User {
@@ -40,6 +44,16 @@ void mirror(std::vector<double>& gram, Index m) {
   for (Index i = 0; i < m; ++i)
     for (Index j = i + 1; j < m; ++j) gram[j * m + i] = gram[i * m + j];
 }
+
+/// The candidates of all users, each once, and their products in float64.
+struct SharedCandidates {
+  std::vector<EmbeddingPlace> places;  // ascending
+  std::vector<Index> of_users;         // [users, m] which of the places
+  Candidates candidates;
+  std::vector<double> gram;  // row i: those of embedding i with all, as the one that asks
+
+  Index count() const { return static_cast<Index>(places.size()); }
+};
 
 /// Memory of one worker.
 struct Worker {
@@ -67,7 +81,9 @@ class Search {
         workers_(team.size()) {}
 
   void run() {
-    if (all_.users >= users_for_each * team_.size() && most_points() <= most_points_alone)
+    if (find_shared())
+      search_shared();
+    else if (all_.users >= users_for_each * team_.size() && most_points() <= most_points_alone)
       team_.for_each(all_.users, [&](Index u, int worker) { search(u, workers_[worker]); });
     else
       for (Index first = 0; first < all_.users; first += users_together)
@@ -88,6 +104,64 @@ class Search {
       most = std::max(most, points);
     }
     return most;
+  }
+
+  /// Whether the users' candidates are so few together that all their products cost less than those of each user. Both
+  /// ways give the same to the bit: where float32 decides which members greedy takes, float64 takes the same, which
+  /// isn't proven for "auto".
+  bool find_shared() {
+    if (rule_ == MixtureRule::automatic || all_.users < 2) return false;
+    const auto before = [](const EmbeddingPlace& a, const EmbeddingPlace& b) {
+      return a.batch != b.batch ? a.batch < b.batch : a.index < b.index;
+    };
+    std::vector<EmbeddingPlace>& places = shared_.places;
+    places.assign(all_.places, all_.places + all_.users * all_.m);
+    std::sort(places.begin(), places.end(), before);
+    places.erase(std::unique(places.begin(), places.end(),
+                             [&](const auto& a, const auto& b) { return !before(a, b) && !before(b, a); }),
+                 places.end());
+    // What greedy needs of float32's products costs a third of float64's, and it may end before it has `size` members.
+    const Index count = shared_.count(), of_users = all_.users * all_.m * std::min(size_, all_.m) / 4;
+    if (count > most_shared || count * count > of_users) return false;
+    for (Index i = 0; i < all_.users * all_.m; ++i)
+      shared_.of_users.push_back(std::lower_bound(places.begin(), places.end(), all_.places[i], before) -
+                                 places.begin());
+    return true;
+  }
+
+  void search_shared() {
+    const Index count = shared_.count(), pieces = (count + shared_columns - 1) / shared_columns;
+    shared_.candidates.gather(batches_, shared_.places.data(), count);
+    shared_.gram.resize(count * count);
+    team_.for_each(count * pieces, [&](Index chunk, int worker) {
+      Worker& own = workers_[worker];
+      const Index i = chunk / pieces, begin = chunk % pieces * shared_columns;
+      const Embedding query = own.rows.of(shared_.candidates.packed, i);
+      for (Index j = begin; j < std::min(count, begin + shared_columns); ++j)
+        shared_.gram[i * count + j] = own.exact.inner_product(query, shared_.candidates.packed, j, gamma_);
+    });
+    team_.for_each(all_.users, [&](Index u, int worker) {
+      Worker& own = workers_[worker];
+      User& user = own.alone;
+      begin(user, u);
+      solve(user, own, [&](Index row) { shared_row(user, row, own); });
+      take_members(user);
+      for (Index i : user.members)
+        for (Index j : user.members)
+          if (j > i) user.gram[i * all_.m + j] = shared_product(user, i, j);
+      weigh(user, own);
+    });
+  }
+
+  double shared_product(const User& user, Index i, Index j) const {
+    const Index* places = shared_.of_users.data() + user.number * all_.m;
+    return shared_.gram[places[i] * shared_.count() + places[j]];
+  }
+
+  void shared_row(User& user, Index i, Worker& own) const {
+    own.row.resize(all_.m);
+    for (Index j = 0; j < all_.m; ++j) own.row[j] = shared_product(user, i, j);
+    set_row(user, i, own.row);
   }
 
   void search(Index u, Worker& own) {
@@ -120,13 +194,17 @@ class Search {
   double* weights_of(const User& user) const { return weights_ + user.number * all_.m; }
   const double* cross_of(const User& user) const { return all_.cross + user.number * all_.m; }
 
-  void gather(User& user, Index number) {
+  void begin(User& user, Index number) const {
     const Index m = all_.m;
     user.number = number;
-    user.candidates.gather(batches_, all_.places + number * m, m);
     user.gram.assign(m * m, 0.0);
-    user.errors.assign(m * m, 0.0);
     for (Index i = 0; i < m; ++i) user.gram[i * m + i] = all_.self_inner[number * m + i];
+  }
+
+  void gather(User& user, Index number) const {
+    begin(user, number);
+    user.candidates.gather(batches_, all_.places + number * all_.m, all_.m);
+    user.errors.assign(all_.m * all_.m, 0.0);
   }
 
   /// The products of candidate i with those after it, in float32.
@@ -157,19 +235,24 @@ class Search {
   /// The members. Where float32 can't tell, greedy chooses again in float64, and "auto" later, for it needs all
   /// products. The rule "distance" looks at the diagonal alone.
   void choose(User& user, Worker& own) {
-    const Index m = all_.m;
-    mirror(user.gram, m);
-    const auto solve = [&](const MixtureSolver::RowWanted& row_wanted) {
-      own.solver.solve(user.gram.data(), cross_of(user), all_.user_self[user.number], m, rule_, size_, weights_of(user),
-                       row_wanted);
-    };
-    solve([&](Index row) { float_row(user, row, own); });
+    mirror(user.gram, all_.m);
+    solve(user, own, [&](Index row) { float_row(user, row, own); });
     const double error = *std::max_element(user.errors.begin(), user.errors.end());
     const bool sure = rule_ == MixtureRule::distance || own.solver.is_sure(error);
-    if (!sure && rule_ == MixtureRule::greedy) solve([&](Index row) { double_row(user, row, own); });
+    if (!sure && rule_ == MixtureRule::greedy) solve(user, own, [&](Index row) { double_row(user, row, own); });
     user.undecided = !sure && rule_ == MixtureRule::automatic;
+    take_members(user);
+  }
+
+  /// Chooses by the products that there are, and those that greedy asks for.
+  double solve(User& user, Worker& own, const MixtureSolver::RowWanted& row_wanted = {}) const {
+    return own.solver.solve(user.gram.data(), cross_of(user), all_.user_self[user.number], all_.m, rule_, size_,
+                            weights_of(user), row_wanted);
+  }
+
+  void take_members(User& user) const {
     user.members.clear();
-    for (Index i = 0; i < m; ++i)
+    for (Index i = 0; i < all_.m; ++i)
       if (user.undecided || weights_of(user)[i] > 0) user.members.push_back(i);
   }
 
@@ -184,10 +267,9 @@ class Search {
   void weigh(User& user, Worker& own) {
     const Index m = all_.m;
     mirror(user.gram, m);
-    const double self = all_.user_self[user.number];
     double* weights = weights_of(user);
     if (user.undecided) {
-      mmd2_[user.number] = own.solver.solve(user.gram.data(), cross_of(user), self, m, rule_, size_, weights);
+      mmd2_[user.number] = solve(user, own);
       return;
     }
     const Index n = static_cast<Index>(user.members.size());
@@ -200,7 +282,7 @@ class Search {
       own.w[i] = weights[user.members[i]];
     }
     if (rule_ != MixtureRule::distance) own.qp.simplex(own.K.data(), own.c.data(), n, own.w.data());
-    double value = self;
+    double value = all_.user_self[user.number];
     for (Index i = 0; i < n; ++i) {
       double row = 0;
       for (Index j = 0; j < n; ++j) row += own.K[i * n + j] * own.w[j];
@@ -219,6 +301,7 @@ class Search {
   double* weights_;
   double* mmd2_;
   std::vector<Worker> workers_;
+  SharedCandidates shared_;
 };
 
 }  // namespace
