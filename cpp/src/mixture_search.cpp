@@ -45,12 +45,15 @@ void mirror(std::vector<double>& gram, Index m) {
     for (Index j = i + 1; j < m; ++j) gram[j * m + i] = gram[i * m + j];
 }
 
-/// The candidates of all users, each once, and their products in float64.
+/// The candidates of all users, each once, and their products.
 struct SharedCandidates {
   std::vector<EmbeddingPlace> places;  // ascending
   std::vector<Index> of_users;         // [users, m] which of the places
   Candidates candidates;
   std::vector<double> gram;  // row i: those of embedding i with all, as the one that asks
+  // For "auto", which is to choose as it does for a user alone: the same in float32 arithmetic, and bounds on the
+  // errors.
+  std::vector<double> float_gram, errors;
 
   Index count() const { return static_cast<Index>(places.size()); }
 };
@@ -107,10 +110,10 @@ class Search {
   }
 
   /// Whether the users' candidates are so few together that all their products cost less than those of each user. Both
-  /// ways give the same to the bit: where float32 decides which members greedy takes, float64 takes the same, which
-  /// isn't proven for "auto".
+  /// ways give the same to the bit: a product does not depend on what is computed beside it, and where float32 decides
+  /// which members greedy takes, float64 takes the same.
   bool find_shared() {
-    if (rule_ == MixtureRule::automatic || all_.users < 2) return false;
+    if (all_.users < 2) return false;
     const auto before = [](const EmbeddingPlace& a, const EmbeddingPlace& b) {
       return a.batch != b.batch ? a.batch < b.batch : a.index < b.index;
     };
@@ -120,9 +123,10 @@ class Search {
     places.erase(std::unique(places.begin(), places.end(),
                              [&](const auto& a, const auto& b) { return !before(a, b) && !before(b, a); }),
                  places.end());
-    // What greedy needs of float32's products costs a third of float64's, and it may end before it has `size` members.
-    const Index count = shared_.count(), of_users = all_.users * all_.m * std::min(size_, all_.m) / 4;
-    if (count > most_shared || count * count > of_users) return false;
+    // A float32 product costs a third of one in float64. Greedy may end before it has `size` members.
+    const Index of_user = rule_ == MixtureRule::automatic ? all_.m * all_.m / 8 : all_.m * std::min(size_, all_.m) / 4;
+    const Index count = shared_.count();
+    if (count > most_shared || count * count > all_.users * of_user) return false;
     for (Index i = 0; i < all_.users * all_.m; ++i)
       shared_.of_users.push_back(std::lower_bound(places.begin(), places.end(), all_.places[i], before) -
                                  places.begin());
@@ -140,27 +144,47 @@ class Search {
       for (Index j = begin; j < std::min(count, begin + shared_columns); ++j)
         shared_.gram[i * count + j] = own.exact.inner_product(query, shared_.candidates.packed, j, gamma_);
     });
-    team_.for_each(all_.users, [&](Index u, int worker) {
-      Worker& own = workers_[worker];
-      User& user = own.alone;
-      begin(user, u);
-      solve(user, own, [&](Index row) { shared_row(user, row, own); });
-      take_members(user);
-      for (Index i : user.members)
-        for (Index j : user.members)
-          if (j > i) user.gram[i * all_.m + j] = shared_product(user, i, j);
-      weigh(user, own);
-    });
+    if (rule_ == MixtureRule::automatic) {
+      shared_.float_gram.resize(count * count);
+      shared_.errors.resize(count * count);
+      team_.for_each(count, [&](Index i, int worker) {
+        shared_.candidates.all_products_of(i, gamma_, workers_[worker].rows, workers_[worker].bounded,
+                                           shared_.float_gram.data() + i * count, shared_.errors.data() + i * count);
+      });
+    }
+    team_.for_each(all_.users, [&](Index u, int worker) { search_among_shared(u, workers_[worker]); });
   }
 
-  double shared_product(const User& user, Index i, Index j) const {
+  void search_among_shared(Index u, Worker& own) {
+    const Index m = all_.m;
+    User& user = own.alone;
+    begin(user, u);
+    if (rule_ == MixtureRule::automatic) {
+      for (Index i = 0; i < m; ++i)
+        for (Index j = i + 1; j < m; ++j) {
+          user.gram[i * m + j] = shared_.float_gram[shared_place(user, i, j)];
+          user.errors[i * m + j] = shared_.errors[shared_place(user, i, j)];
+        }
+      choose(user, own);
+    } else {
+      solve(user, own, [&](Index row) { shared_row(user, row, own); });
+      take_members(user);
+    }
+    for (Index i : user.members)
+      for (Index j : user.members)
+        if (j > i) user.gram[i * m + j] = shared_.gram[shared_place(user, i, j)];
+    weigh(user, own);
+  }
+
+  /// Where the product of a user's candidates i and j lies, i the one that asks.
+  Index shared_place(const User& user, Index i, Index j) const {
     const Index* places = shared_.of_users.data() + user.number * all_.m;
-    return shared_.gram[places[i] * shared_.count() + places[j]];
+    return places[i] * shared_.count() + places[j];
   }
 
   void shared_row(User& user, Index i, Worker& own) const {
     own.row.resize(all_.m);
-    for (Index j = 0; j < all_.m; ++j) own.row[j] = shared_product(user, i, j);
+    for (Index j = 0; j < all_.m; ++j) own.row[j] = shared_.gram[shared_place(user, i, j)];
     set_row(user, i, own.row);
   }
 
@@ -198,13 +222,13 @@ class Search {
     const Index m = all_.m;
     user.number = number;
     user.gram.assign(m * m, 0.0);
+    user.errors.assign(m * m, 0.0);
     for (Index i = 0; i < m; ++i) user.gram[i * m + i] = all_.self_inner[number * m + i];
   }
 
   void gather(User& user, Index number) const {
     begin(user, number);
     user.candidates.gather(batches_, all_.places + number * all_.m, all_.m);
-    user.errors.assign(all_.m * all_.m, 0.0);
   }
 
   /// The products of candidate i with those after it, in float32.
