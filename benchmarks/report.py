@@ -350,7 +350,10 @@ _CANDIDATES = 25
 
 
 def mixture(instruction_set: str, threads: int) -> list[Row]:
-    """Mixtures of users in a batch, scan and inner products included."""
+    """Mixtures of users in a batch, scan and inner products included.
+
+    All users have the same candidates, whose products with each other are then computed once.
+    """
     rows = []
     for rule, dim in itertools.product(("greedy", "auto"), (8, 32)):
         users = _askers(8 if small() else 64, dim)

@@ -49,9 +49,7 @@ class Made:
     def searched(self, points, weights, own):
         """The distances that an exact search computes."""
         products = [
-            _core.chosen_inner_products(
-                points, weights, packed.tiles, packed.weights, packed.offsets, np.arange(len(packed)), self.gamma, 1
-            )
+            _core.inner_products([points], [weights], packed.tiles, packed.weights, packed.offsets, self.gamma, 1)[0]
             for packed, _ in self.batches
         ]
         return own - 2 * np.concatenate(products) + self.self_inner

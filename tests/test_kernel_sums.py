@@ -214,14 +214,26 @@ def test_offsets_give_the_matrix_of_single_products():
 def test_chosen_products_are_those_of_the_whole_batch():
     rng = np.random.default_rng(2)
     batch = [random_embedding(rng, size, 7) for size in (1, 17, 5, 100, 16, 3)]
-    query = random_embedding(rng, 33, 7)
-    chosen = np.array([3, 0, 3, 5])
+    queries = [random_embedding(rng, size, 7) for size in (33, 4)]
+    asking, chosen = np.array([0, 0, 1, 0, 1]), np.array([3, 0, 3, 5, 1])
     for dtype in ("float32", "float64"):
         packed = kernels.pack([z for z, _ in batch], [w for _, w in batch], dtype=dtype)
         arrays = (packed.tiles, packed.weights, packed.offsets)
-        got = _core.chosen_inner_products(*query, *arrays, chosen, 0.1, 1)
-        for value, i in zip(got, chosen, strict=True):
-            assert_inner(query, packed.embedding(i), 0.1, value)
+        got = _core.chosen_inner_products(*zip(*queries, strict=True), *arrays, asking, chosen, 0.1, 2)
+        for value, q, i in zip(got, asking, chosen, strict=True):
+            assert_inner(queries[q], packed.embedding(i), 0.1, value)
+        points, weights = queries[0]
+        alone = _core.chosen_inner_products([points], [weights], *arrays, asking[:2], chosen[:2], 0.1, 1)
+        np.testing.assert_array_equal(alone, got[:2])
+
+
+@pytest.mark.parametrize("query", [-1, 2])
+def test_a_query_that_there_is_not_is_an_error(query):
+    packed = kernels.pack([[[0.0]]], [[1.0]])
+    arrays = (packed.tiles, packed.weights, packed.offsets)
+    points, weights = [np.zeros((1, 1))] * 2, [np.ones(1)] * 2
+    with pytest.raises(ValueError, match="asking"):
+        _core.chosen_inner_products(points, weights, *arrays, np.array([query]), np.array([0]), 0.1, 1)
 
 
 def test_many_embeddings_over_many_chunks_of_work():

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
-from learndock import kernels
+from learndock import _core, kernels
 
 RULES = ("distance", "greedy", "auto")
 
@@ -284,6 +284,57 @@ def test_batches_equal_singles_for_any_number_of_threads(rule):
         again = kernels.mixture(gram, cross, self_inner, rule=rule, size=4, threads=threads)
         assert again[0].tobytes() == weights.tobytes()
         assert again[1].tobytes() == values.tobytes()
+
+
+_SIZES = (1, 5, 16, 17, 33, 3, 40, 31, 2)
+
+
+# Sizes on and off the tiles: candidates that all users share, those that they share in part, and so many points that a
+# user's work is shared out among the threads.
+@pytest.mark.parametrize("sizes", [_SIZES, _SIZES * 3, (700, 650, 601, 17, 640, 655, 660, 630, 690, 720, 660, 675)])
+@pytest.mark.parametrize("rule", RULES)
+def test_mixtures_of_stored_embeddings_do_not_depend_on_threads_or_batch(rule, sizes):
+    rng = np.random.default_rng(3)
+    dim, gamma, m, size = 3, 0.4, len(_SIZES), 4
+    # Two segments, and users who see the candidates in orders of their own.
+    stored = [(rng.normal(size=(n, dim)) + 0.7 * rng.normal(size=dim), rng.dirichlet(np.ones(n))) for n in sizes]
+    cuts = [stored[:4], stored[4:]]
+    packed = [kernels.pack([z for z, _ in part], [w for _, w in part]) for part in cuts]
+    stored = [(np.float32(z), np.float32(w)) for z, w in stored]
+    gram = np.array([[reference.inner(*p, *q, gamma) for q in stored] for p in stored])
+    users = 14
+    shares = rng.dirichlet(np.full(len(sizes), 0.3), size=users)
+    at = np.array([rng.permutation(len(sizes))[:m] for _ in range(users)])
+    rows = np.arange(users)[:, None]
+    cross = 0.98 * (shares @ gram)[rows, at]
+    self_inner = np.einsum("ui,uj,ij->u", shares, shares, gram)
+
+    def search(who, threads):
+        return _core.search_mixtures(
+            [(each.tiles, each.weights, each.offsets) for each in packed],
+            (at[who] >= 4).astype(np.int64),
+            np.where(at[who] >= 4, at[who] - 4, at[who]),
+            cross[who],
+            np.diagonal(gram)[at[who]],
+            self_inner[who],
+            gamma,
+            _core.MixtureRule[rule],
+            size,
+            threads,
+        )
+
+    weights, mmd2 = search(slice(None), 1)
+    grams = gram[at[:, :, None], at[:, None, :]]
+    expected, values = kernels.mixture(grams, cross, self_inner, rule=rule, size=size)
+    np.testing.assert_array_equal(weights > 0, expected > 0)
+    np.testing.assert_allclose(weights, expected, atol=1e-9)
+    np.testing.assert_allclose(mmd2, values, atol=1e-13)
+    for threads in (2, 3):
+        for again, first in zip(search(slice(None), threads), (weights, mmd2), strict=True):
+            np.testing.assert_array_equal(again, first)
+    for who in (slice(0, 1), slice(3, 6)):
+        for alone, first in zip(search(who, 2), (weights, mmd2), strict=True):
+            np.testing.assert_array_equal(alone, first[who])
 
 
 @pytest.mark.parametrize("rule", ["greedy", "auto"])

@@ -39,10 +39,25 @@ void require_chosen(const Array<Index>& chosen, const PackedArrays<T>& batch) {
 }
 
 template <class T>
-double chosen_points(const PackedEmbeddings<T>& batch, const Index* chosen, Index count) {
-  Index points = 0;
-  for (Index i = 0; i < count; ++i) points += batch.offsets[chosen[i] + 1] - batch.offsets[chosen[i]];
-  return static_cast<double>(points);
+double points_of(const PackedEmbeddings<T>& batch, Index i) {
+  return static_cast<double>(batch.offsets[i + 1] - batch.offsets[i]);
+}
+
+std::vector<EmbeddingArrays> embeddings_of(const std::vector<py::array>& points,
+                                           const std::vector<py::array>& weights) {
+  require_size(static_cast<Index>(weights.size()), static_cast<Index>(points.size()), "query weights");
+  std::vector<EmbeddingArrays> embeddings;
+  for (std::size_t i = 0; i < points.size(); ++i) embeddings.emplace_back(points[i], weights[i]);
+  return embeddings;
+}
+
+std::vector<Embedding> views_of(const std::vector<EmbeddingArrays>& queries, Index dim) {
+  std::vector<Embedding> views;
+  for (const EmbeddingArrays& query : queries) {
+    views.push_back(query.view());
+    require_dim(views.back().dim, dim);
+  }
+  return views;
 }
 
 py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& tiles, const py::array& weights,
@@ -60,7 +75,8 @@ py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& t
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    const double pairs = chosen_points(view, indices, count) * static_cast<double>(query.row_count());
+    double pairs = 0;
+    for (Index i = 0; i < count; ++i) pairs += points_of(view, indices[i]) * static_cast<double>(query.row_count());
     ThreadTeam team(execution(threads).for_work(float_pairs_time(pairs, view.dim)));
     chosen_inner_products(query, view, indices, count, team, to_products, to_errors);
   }
@@ -71,11 +87,7 @@ template <class T>
 Array<double> inner_products_double(const std::vector<EmbeddingArrays>& queries, const PackedArrays<T>& batch,
                                     double gamma, int threads) {
   const auto view = batch.view();
-  std::vector<Embedding> embeddings;
-  for (const EmbeddingArrays& query : queries) {
-    embeddings.push_back(query.view());
-    require_dim(embeddings.back().dim, view.dim);
-  }
+  const std::vector<Embedding> embeddings = views_of(queries, view.dim);
   Array<double> products(std::vector<py::ssize_t>{static_cast<py::ssize_t>(queries.size()), view.count});
   double* to = products.mutable_data();
   {
@@ -88,22 +100,28 @@ Array<double> inner_products_double(const std::vector<EmbeddingArrays>& queries,
 }
 
 template <class T>
-Array<double> chosen_products(const EmbeddingArrays& query, const PackedArrays<T>& batch, const Array<Index>& chosen,
-                              double gamma, int threads) {
+Array<double> chosen_products(const std::vector<EmbeddingArrays>& queries, const PackedArrays<T>& batch,
+                              const Array<Index>& asking, const Array<Index>& chosen, double gamma, int threads) {
   const auto view = batch.view();
-  const Embedding embedding = query.view();
-  require_dim(embedding.dim, view.dim);
-  require_chosen(chosen, batch);
-  Array<double> products(chosen.shape(0));
+  const std::vector<Embedding> embeddings = views_of(queries, view.dim);
   const Index* indices = chosen.data();
+  const Index* of_queries = asking.data();
   const Index count = chosen.shape(0);
+  require_size(asking.shape(0), count, "asking");
+  require_chosen(chosen, batch);
+  for (Index i = 0; i < count; ++i)
+    if (of_queries[i] < 0 || of_queries[i] >= static_cast<Index>(embeddings.size()))
+      throw py::value_error("asking: outside the queries");
+  Array<double> products(count);
   double* to = products.mutable_data();
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    const double pairs = chosen_points(view, indices, count) * static_cast<double>(embedding.count);
+    double pairs = 0;
+    for (Index i = 0; i < count; ++i)
+      pairs += points_of(view, indices[i]) * static_cast<double>(embeddings[of_queries[i]].count);
     ThreadTeam team(execution(threads).for_work(double_pairs_time(pairs, view.dim)));
-    chosen_inner_products(embedding, view, indices, count, gamma, team, to);
+    chosen_inner_products(embeddings, view, of_queries, indices, count, gamma, team, to);
   }
   return products;
 }
@@ -150,9 +168,7 @@ void bind_kernel_sums(py::module_& module) {
       "inner_products",
       [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,
          const py::array& weights, const py::array& offsets, double gamma, int threads) {
-        require_size(static_cast<Index>(point_weights.size()), static_cast<Index>(points.size()), "query weights");
-        std::vector<EmbeddingArrays> queries;
-        for (std::size_t i = 0; i < points.size(); ++i) queries.emplace_back(points[i], point_weights[i]);
+        const std::vector<EmbeddingArrays> queries = embeddings_of(points, point_weights);
         if (holds_float(tiles))
           return inner_products_double(queries, PackedArrays<float>(tiles, weights, offsets), gamma, threads);
         return inner_products_double(queries, PackedArrays<double>(tiles, weights, offsets), gamma, threads);
@@ -161,18 +177,20 @@ void bind_kernel_sums(py::module_& module) {
       py::arg("gamma"), py::arg("threads"));
   module.def(
       "chosen_inner_products",
-      [](const py::array& points, const py::array& point_weights, const py::array& tiles, const py::array& weights,
-         const py::array& offsets, const py::array& chosen, double gamma, int threads) {
-        const EmbeddingArrays query(points, point_weights);
+      [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,
+         const py::array& weights, const py::array& offsets, const py::array& asking, const py::array& chosen,
+         double gamma, int threads) {
+        const std::vector<EmbeddingArrays> queries = embeddings_of(points, point_weights);
+        const auto of_queries = require<Index>(asking, "asking", 1);
         const auto indices = require<Index>(chosen, "chosen", 1);
         if (holds_float(tiles))
-          return chosen_products(query, PackedArrays<float>(tiles, weights, offsets, OffsetCheck::ends), indices, gamma,
-                                 threads);
-        return chosen_products(query, PackedArrays<double>(tiles, weights, offsets, OffsetCheck::ends), indices, gamma,
-                               threads);
+          return chosen_products(queries, PackedArrays<float>(tiles, weights, offsets, OffsetCheck::ends), of_queries,
+                                 indices, gamma, threads);
+        return chosen_products(queries, PackedArrays<double>(tiles, weights, offsets, OffsetCheck::ends), of_queries,
+                               indices, gamma, threads);
       },
       py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
-      py::arg("chosen"), py::arg("gamma"), py::arg("threads"));
+      py::arg("asking"), py::arg("chosen"), py::arg("gamma"), py::arg("threads"));
   module.def(
       "self_inner_products",
       [](const py::array& tiles, const py::array& weights, const py::array& offsets, double gamma, int threads) {

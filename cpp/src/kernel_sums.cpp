@@ -171,12 +171,13 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
 }
 
 template <class Scalar>
-void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const Index* chosen,
-                           Index chosen_count, double gamma, ThreadTeam& team, double* products) {
+void chosen_inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch,
+                           const Index* asking, const Index* chosen, Index chosen_count, double gamma, ThreadTeam& team,
+                           double* products) {
   std::vector<ExactScratch> scratch(team.size());
   team.for_each(chosen_count, [&](Index chunk, int worker) {
     if (chunk + 1 < chosen_count) fetch_ahead(batch, chosen[chunk + 1]);
-    products[chunk] = scratch[worker].inner_product(query, batch, chosen[chunk], gamma);
+    products[chunk] = scratch[worker].inner_product(queries[asking[chunk]], batch, chosen[chunk], gamma);
   });
 }
 
@@ -218,10 +219,10 @@ template void inner_products(const std::vector<Embedding>&, const PackedEmbeddin
                              double*);
 template void inner_products(const std::vector<Embedding>&, const PackedEmbeddings<double>&, double, ThreadTeam&,
                              double*);
-template void chosen_inner_products(const Embedding&, const PackedEmbeddings<float>&, const Index*, Index, double,
-                                    ThreadTeam&, double*);
-template void chosen_inner_products(const Embedding&, const PackedEmbeddings<double>&, const Index*, Index, double,
-                                    ThreadTeam&, double*);
+template void chosen_inner_products(const std::vector<Embedding>&, const PackedEmbeddings<float>&, const Index*,
+                                    const Index*, Index, double, ThreadTeam&, double*);
+template void chosen_inner_products(const std::vector<Embedding>&, const PackedEmbeddings<double>&, const Index*,
+                                    const Index*, Index, double, ThreadTeam&, double*);
 template void self_inner_products(const PackedEmbeddings<float>&, double, ThreadTeam&, double*);
 template void self_inner_products(const PackedEmbeddings<double>&, double, ThreadTeam&, double*);
 

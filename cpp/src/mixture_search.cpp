@@ -11,11 +11,22 @@ namespace learndock {
 
 namespace {
 
-/// Users worked on together: their rows are shared among the threads, and their points are in memory at once.
+/// With so many users for each thread, a user is one chunk of work: the points stay in a processor's own cache, and
+/// nobody waits for others between the steps. With fewer, the threads share out the rows of all users at once.
+constexpr Index users_for_each = 4;
+/// Where a user's candidates have more points than that, the work is shared out anyway: the products of all pairs are
+/// not to take longer than some 50 ms, for Ctrl-C.
+constexpr Index most_points_alone = 5000;
+/// Users whose rows are shared out together: their points are in memory at once.
 constexpr Index users_together = 16;
+/// So many embeddings at most are candidates of all users together where their products are computed once for all.
+constexpr Index most_shared = 400;
+/// Products of an embedding that make one chunk of work.
+constexpr Index shared_columns = 8;
 
 /// One user at work.
 struct User {
+  Index number = 0;
   Candidates candidates;
   std::vector<double> gram;    // [m, m], symmetric
   std::vector<double> errors;  // [m, m], of the float32 products
@@ -34,8 +45,23 @@ void mirror(std::vector<double>& gram, Index m) {
     for (Index j = i + 1; j < m; ++j) gram[j * m + i] = gram[i * m + j];
 }
 
+/// The candidates of all users, each once, and their products.
+struct SharedCandidates {
+  std::vector<EmbeddingPlace> places;  // ascending
+  std::vector<Index> of_users;         // [users, m] which of the places
+  Candidates candidates;
+  std::vector<double> gram;  // row i: those of embedding i with all, as the one that asks
+  // For "auto", which is to choose as it does for a user alone: the same in float32 arithmetic, and bounds on the
+  // errors.
+  std::vector<double> float_gram, errors;
+
+  Index count() const { return static_cast<Index>(places.size()); }
+};
+
 /// Memory of one worker.
 struct Worker {
+  User alone;  // where a user is one chunk of work
+  UnpackedRows rows;
   BoundedScratch<PreparedQuery> bounded;
   ExactScratch exact;
   MixtureSolver solver;
@@ -55,41 +81,160 @@ class Search {
         team_(team),
         weights_(weights),
         mmd2_(mmd2),
-        users_(std::min(all.users, users_together)),
         workers_(team.size()) {}
 
   void run() {
-    for (first_ = 0; first_ < all_.users; first_ += users_together) {
-      here_ = std::min(users_together, all_.users - first_);
-      team_.for_each(here_, [&](Index u, int) { gather(u); });
-      if (rule_ == MixtureRule::automatic)
-        team_.for_each(here_ * all_.m, [&](Index chunk, int worker) {
-          User& user = users_[chunk / all_.m];
-          const Index i = chunk % all_.m;
-          user.candidates.products_of(i, gamma_, workers_[worker].bounded, user.gram.data() + i * all_.m,
-                                      user.errors.data() + i * all_.m);
-        });
-      team_.for_each(here_, [&](Index u, int worker) { choose(u, workers_[worker]); });
-      std::vector<Row> rows;
-      for (Index u = 0; u < here_; ++u)
-        for (Index i = 0; i < static_cast<Index>(users_[u].members.size()); ++i) rows.push_back({u, i});
-      team_.for_each(static_cast<Index>(rows.size()),
-                     [&](Index chunk, int worker) { exact_row(rows[chunk], workers_[worker].exact); });
-      team_.for_each(here_, [&](Index u, int worker) { weigh(u, workers_[worker]); });
-    }
+    if (find_shared())
+      search_shared();
+    else if (all_.users >= users_for_each * team_.size() && most_points() <= most_points_alone)
+      team_.for_each(all_.users, [&](Index u, int worker) { search(u, workers_[worker]); });
+    else
+      for (Index first = 0; first < all_.users; first += users_together)
+        search_together(first, std::min(users_together, all_.users - first));
   }
 
  private:
-  double* weights_of(Index u) const { return weights_ + (first_ + u) * all_.m; }
-  const double* cross_of(Index u) const { return all_.cross + (first_ + u) * all_.m; }
+  /// Of all candidates of one user.
+  Index most_points() const {
+    Index most = 0;
+    for (Index u = 0; u < all_.users; ++u) {
+      Index points = 0;
+      for (Index i = 0; i < all_.m; ++i) {
+        const EmbeddingPlace& place = all_.places[u * all_.m + i];
+        const Index* offset = batches_[place.batch].offsets + place.index;
+        points += offset[1] - offset[0];
+      }
+      most = std::max(most, points);
+    }
+    return most;
+  }
 
-  void gather(Index u) {
+  /// Whether the users' candidates are so few together that all their products cost less than those of each user. Both
+  /// ways give the same to the bit: a product does not depend on what is computed beside it, and where float32 decides
+  /// which members greedy takes, float64 takes the same.
+  bool find_shared() {
+    if (all_.users < 2) return false;
+    const auto before = [](const EmbeddingPlace& a, const EmbeddingPlace& b) {
+      return a.batch != b.batch ? a.batch < b.batch : a.index < b.index;
+    };
+    std::vector<EmbeddingPlace>& places = shared_.places;
+    places.assign(all_.places, all_.places + all_.users * all_.m);
+    std::sort(places.begin(), places.end(), before);
+    places.erase(std::unique(places.begin(), places.end(),
+                             [&](const auto& a, const auto& b) { return !before(a, b) && !before(b, a); }),
+                 places.end());
+    // A float32 product costs a third of one in float64. Greedy may end before it has `size` members.
+    const Index of_user = rule_ == MixtureRule::automatic ? all_.m * all_.m / 8 : all_.m * std::min(size_, all_.m) / 4;
+    const Index count = shared_.count();
+    if (count > most_shared || count * count > all_.users * of_user) return false;
+    for (Index i = 0; i < all_.users * all_.m; ++i)
+      shared_.of_users.push_back(std::lower_bound(places.begin(), places.end(), all_.places[i], before) -
+                                 places.begin());
+    return true;
+  }
+
+  void search_shared() {
+    const Index count = shared_.count(), pieces = (count + shared_columns - 1) / shared_columns;
+    shared_.candidates.gather(batches_, shared_.places.data(), count);
+    shared_.gram.resize(count * count);
+    team_.for_each(count * pieces, [&](Index chunk, int worker) {
+      Worker& own = workers_[worker];
+      const Index i = chunk / pieces, begin = chunk % pieces * shared_columns;
+      const Embedding query = own.rows.of(shared_.candidates.packed, i);
+      for (Index j = begin; j < std::min(count, begin + shared_columns); ++j)
+        shared_.gram[i * count + j] = own.exact.inner_product(query, shared_.candidates.packed, j, gamma_);
+    });
+    if (rule_ == MixtureRule::automatic) {
+      shared_.float_gram.resize(count * count);
+      shared_.errors.resize(count * count);
+      team_.for_each(count, [&](Index i, int worker) {
+        shared_.candidates.all_products_of(i, gamma_, workers_[worker].rows, workers_[worker].bounded,
+                                           shared_.float_gram.data() + i * count, shared_.errors.data() + i * count);
+      });
+    }
+    team_.for_each(all_.users, [&](Index u, int worker) { search_among_shared(u, workers_[worker]); });
+  }
+
+  void search_among_shared(Index u, Worker& own) {
     const Index m = all_.m;
-    User& user = users_[u];
-    user.candidates.gather(batches_, all_.places + (first_ + u) * m, m);
+    User& user = own.alone;
+    begin(user, u);
+    if (rule_ == MixtureRule::automatic) {
+      for (Index i = 0; i < m; ++i)
+        for (Index j = i + 1; j < m; ++j) {
+          user.gram[i * m + j] = shared_.float_gram[shared_place(user, i, j)];
+          user.errors[i * m + j] = shared_.errors[shared_place(user, i, j)];
+        }
+      choose(user, own);
+    } else {
+      solve(user, own, [&](Index row) { shared_row(user, row, own); });
+      take_members(user);
+    }
+    for (Index i : user.members)
+      for (Index j : user.members)
+        if (j > i) user.gram[i * m + j] = shared_.gram[shared_place(user, i, j)];
+    weigh(user, own);
+  }
+
+  /// Where the product of a user's candidates i and j lies, i the one that asks.
+  Index shared_place(const User& user, Index i, Index j) const {
+    const Index* places = shared_.of_users.data() + user.number * all_.m;
+    return places[i] * shared_.count() + places[j];
+  }
+
+  void shared_row(User& user, Index i, Worker& own) const {
+    own.row.resize(all_.m);
+    for (Index j = 0; j < all_.m; ++j) own.row[j] = shared_.gram[shared_place(user, i, j)];
+    set_row(user, i, own.row);
+  }
+
+  void search(Index u, Worker& own) {
+    User& user = own.alone;
+    gather(user, u);
+    if (rule_ == MixtureRule::automatic)
+      for (Index i = 0; i < all_.m; ++i) float_products(user, i, own);
+    choose(user, own);
+    for (Index i = 0; i < static_cast<Index>(user.members.size()); ++i) exact_row(user, i, own);
+    weigh(user, own);
+  }
+
+  void search_together(Index first, Index count) {
+    std::vector<User> users(count);
+    team_.for_each(count, [&](Index u, int) { gather(users[u], first + u); });
+    if (rule_ == MixtureRule::automatic)
+      team_.for_each(count * all_.m, [&](Index chunk, int worker) {
+        float_products(users[chunk / all_.m], chunk % all_.m, workers_[worker]);
+      });
+    team_.for_each(count, [&](Index u, int worker) { choose(users[u], workers_[worker]); });
+    std::vector<Row> rows;
+    for (Index u = 0; u < count; ++u)
+      for (Index i = 0; i < static_cast<Index>(users[u].members.size()); ++i) rows.push_back({u, i});
+    team_.for_each(static_cast<Index>(rows.size()), [&](Index chunk, int worker) {
+      exact_row(users[rows[chunk].user], rows[chunk].member, workers_[worker]);
+    });
+    team_.for_each(count, [&](Index u, int worker) { weigh(users[u], workers_[worker]); });
+  }
+
+  double* weights_of(const User& user) const { return weights_ + user.number * all_.m; }
+  const double* cross_of(const User& user) const { return all_.cross + user.number * all_.m; }
+
+  void begin(User& user, Index number) const {
+    const Index m = all_.m;
+    user.number = number;
     user.gram.assign(m * m, 0.0);
     user.errors.assign(m * m, 0.0);
-    for (Index i = 0; i < m; ++i) user.gram[i * m + i] = all_.self_inner[(first_ + u) * m + i];
+    for (Index i = 0; i < m; ++i) user.gram[i * m + i] = all_.self_inner[number * m + i];
+  }
+
+  void gather(User& user, Index number) const {
+    begin(user, number);
+    user.candidates.gather(batches_, all_.places + number * all_.m, all_.m);
+  }
+
+  /// The products of candidate i with those after it, in float32.
+  void float_products(User& user, Index i, Worker& own) const {
+    user.candidates.products_of(i, gamma_, own.rows, own.bounded, user.gram.data() + i * all_.m,
+                                user.errors.data() + i * all_.m);
   }
 
   /// A row and column of the Gram matrix but for the diagonal.
@@ -100,53 +245,55 @@ class Search {
 
   void float_row(User& user, Index i, Worker& own) const {
     own.row.resize(all_.m);
-    user.candidates.all_products_of(i, gamma_, own.bounded, own.row.data(), user.errors.data() + i * all_.m);
+    user.candidates.all_products_of(i, gamma_, own.rows, own.bounded, own.row.data(), user.errors.data() + i * all_.m);
     set_row(user, i, own.row);
   }
 
   void double_row(User& user, Index i, Worker& own) const {
     own.row.resize(all_.m);
-    const Embedding query = user.candidates.embedding(i);
+    const Embedding query = own.rows.of(user.candidates.packed, i);
     for (Index j = 0; j < all_.m; ++j) own.row[j] = own.exact.inner_product(query, user.candidates.packed, j, gamma_);
     set_row(user, i, own.row);
   }
 
   /// The members. Where float32 can't tell, greedy chooses again in float64, and "auto" later, for it needs all
   /// products. The rule "distance" looks at the diagonal alone.
-  void choose(Index u, Worker& own) {
-    const Index m = all_.m;
-    User& user = users_[u];
-    mirror(user.gram, m);
-    const auto solve = [&](const MixtureSolver::RowWanted& row_wanted) {
-      own.solver.solve(user.gram.data(), cross_of(u), all_.user_self[first_ + u], m, rule_, size_, weights_of(u),
-                       row_wanted);
-    };
-    solve([&](Index row) { float_row(user, row, own); });
+  void choose(User& user, Worker& own) {
+    mirror(user.gram, all_.m);
+    solve(user, own, [&](Index row) { float_row(user, row, own); });
     const double error = *std::max_element(user.errors.begin(), user.errors.end());
     const bool sure = rule_ == MixtureRule::distance || own.solver.is_sure(error);
-    if (!sure && rule_ == MixtureRule::greedy) solve([&](Index row) { double_row(user, row, own); });
+    if (!sure && rule_ == MixtureRule::greedy) solve(user, own, [&](Index row) { double_row(user, row, own); });
     user.undecided = !sure && rule_ == MixtureRule::automatic;
+    take_members(user);
+  }
+
+  /// Chooses by the products that there are, and those that greedy asks for.
+  double solve(User& user, Worker& own, const MixtureSolver::RowWanted& row_wanted = {}) const {
+    return own.solver.solve(user.gram.data(), cross_of(user), all_.user_self[user.number], all_.m, rule_, size_,
+                            weights_of(user), row_wanted);
+  }
+
+  void take_members(User& user) const {
     user.members.clear();
-    for (Index i = 0; i < m; ++i)
-      if (user.undecided || weights_of(u)[i] > 0) user.members.push_back(i);
+    for (Index i = 0; i < all_.m; ++i)
+      if (user.undecided || weights_of(user)[i] > 0) user.members.push_back(i);
   }
 
-  void exact_row(const Row& row, ExactScratch& scratch) {
-    User& user = users_[row.user];
-    const Index i = user.members[row.member];
-    const Embedding query = user.candidates.embedding(i);
+  /// The products of a member with those after it, in float64.
+  void exact_row(User& user, Index member, Worker& own) const {
+    const Index i = user.members[member];
+    const Embedding query = own.rows.of(user.candidates.packed, i);
     for (Index j : user.members)
-      if (j > i) user.gram[i * all_.m + j] = scratch.inner_product(query, user.candidates.packed, j, gamma_);
+      if (j > i) user.gram[i * all_.m + j] = own.exact.inner_product(query, user.candidates.packed, j, gamma_);
   }
 
-  void weigh(Index u, Worker& own) {
+  void weigh(User& user, Worker& own) {
     const Index m = all_.m;
-    User& user = users_[u];
     mirror(user.gram, m);
-    const double self = all_.user_self[first_ + u];
-    double* weights = weights_of(u);
+    double* weights = weights_of(user);
     if (user.undecided) {
-      mmd2_[first_ + u] = own.solver.solve(user.gram.data(), cross_of(u), self, m, rule_, size_, weights);
+      mmd2_[user.number] = solve(user, own);
       return;
     }
     const Index n = static_cast<Index>(user.members.size());
@@ -155,18 +302,18 @@ class Search {
     own.w.resize(n);
     for (Index i = 0; i < n; ++i) {
       for (Index j = 0; j < n; ++j) own.K[i * n + j] = user.gram[user.members[i] * m + user.members[j]];
-      own.c[i] = cross_of(u)[user.members[i]];
+      own.c[i] = cross_of(user)[user.members[i]];
       own.w[i] = weights[user.members[i]];
     }
     if (rule_ != MixtureRule::distance) own.qp.simplex(own.K.data(), own.c.data(), n, own.w.data());
-    double value = self;
+    double value = all_.user_self[user.number];
     for (Index i = 0; i < n; ++i) {
       double row = 0;
       for (Index j = 0; j < n; ++j) row += own.K[i * n + j] * own.w[j];
       value += own.w[i] * (row - 2 * own.c[i]);
       weights[user.members[i]] = own.w[i];
     }
-    mmd2_[first_ + u] = value;
+    mmd2_[user.number] = value;
   }
 
   const std::vector<PackedEmbeddings<float>>& batches_;
@@ -177,9 +324,8 @@ class Search {
   ThreadTeam& team_;
   double* weights_;
   double* mmd2_;
-  std::vector<User> users_;
   std::vector<Worker> workers_;
-  Index first_ = 0, here_ = 0;  // the users at work
+  SharedCandidates shared_;
 };
 
 }  // namespace

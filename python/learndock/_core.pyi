@@ -133,11 +133,12 @@ def inner_products(
     threads: int,
 ) -> _Float64: ...
 def chosen_inner_products(
-    query_points: _Float64,
-    query_weights: _Float64,
+    query_points: Sequence[_Float64],
+    query_weights: Sequence[_Float64],
     tiles: _Tiles,
     weights: _Tiles,
     offsets: _Int64,
+    asking: _Int64,
     chosen: _Int64,
     gamma: float,
     threads: int,

@@ -450,7 +450,9 @@ def _products_float32(
     weak = errors > np.outer(limits, norms)
     for i in np.flatnonzero(weak.any(axis=1)).tolist():
         chosen = np.flatnonzero(weak[i])
-        products[i, chosen] = _core.chosen_inner_products(*pairs[i], *batch, chosen, gamma, threads)
+        z, beta = pairs[i]
+        asking = np.zeros(len(chosen), dtype=np.int64)
+        products[i, chosen] = _core.chosen_inner_products([z], [beta], *batch, asking, chosen, gamma, threads)
     return products
 
 

@@ -72,10 +72,12 @@ template <class Scalar>
 void inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch, double gamma,
                     ThreadTeam& team, double* products);
 
-/// float64: products[i] = <query, batch[chosen[i]]> for chosen_count embeddings of the batch.
+/// float64: products[i] = <queries[asking[i]], batch[chosen[i]]> for chosen_count pairs. Many queries in one call share
+/// the threads; pairs with one chosen embedding are best next to each other.
 template <class Scalar>
-void chosen_inner_products(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const Index* chosen,
-                           Index chosen_count, double gamma, ThreadTeam& team, double* products);
+void chosen_inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch,
+                           const Index* asking, const Index* chosen, Index chosen_count, double gamma, ThreadTeam& team,
+                           double* products);
 
 /// float64: products[i] = <batch[i], batch[i]>.
 template <class Scalar>

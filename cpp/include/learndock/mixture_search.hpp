@@ -5,7 +5,8 @@
 // The members are chosen from a Gram matrix in float32 arithmetic where its error can't change the choice (see
 // MixtureSolver::is_sure), else from one in float64; weights and MMD^2 are those of the members' products in float64.
 // Cost a user: for greedy, members x m inner products in float32, for "auto" m (m - 1) / 2; and (members)^2 / 2 in
-// float64.
+// float64. Where the users of a batch have most of their candidates in common, the products of all of these are
+// computed once for all users.
 #pragma once
 
 #include <vector>

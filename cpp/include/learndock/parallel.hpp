@@ -30,7 +30,7 @@ struct Execution {
 
 /// Nanoseconds that kernel values take in one thread, roughly.
 constexpr double float_pairs_time(double pairs, Index dim) { return pairs * (0.3 + 0.05 * static_cast<double>(dim)); }
-constexpr double double_pairs_time(double pairs, Index dim) { return pairs * (1.2 + 0.1 * static_cast<double>(dim)); }
+constexpr double double_pairs_time(double pairs, Index dim) { return pairs * (0.4 + 0.03 * static_cast<double>(dim)); }
 
 /// OMP_NUM_THREADS where it is set, else the processors that this process may use (affinity and cgroup quota).
 int default_threads();

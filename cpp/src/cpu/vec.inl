@@ -152,27 +152,65 @@ constexpr float exp2_unit = 1.0f;
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) { return sum + exp2(x); }
 #endif
 
-/// 2^x in float64. The terms of the Taylor series up to degree 13: relative error 3e-16.
+/// The larger of x and a number, and x where that is NaN; in one instruction: GCC makes two of the comparison.
+inline Vec<double> at_least(Vec<double> x, double smallest) {
+#if defined(__AVX512F__)
+  return _mm512_max_pd(smallest - Vec<double>{}, x);
+#elif defined(__AVX2__)
+  return _mm256_max_pd(smallest - Vec<double>{}, x);
+#else
+  return x < smallest ? smallest - Vec<double>{} : x;
+#endif
+}
+
+/// 2^x in float64 for x <= 0 (or a hair above), 1 for x = 0. Below the smallest normal number the result is that
+/// number.
+#if defined(__AVX512F__)
+/// x = n + i/16 + f with |f| <= 1/32: n goes to the exponent, 2^(i/16) comes of a table, 2^f is a polynomial of degree
+/// 6 whose own error is 8e-18. Relative error 3e-16.
 inline Vec<double> exp2(Vec<double> x) {
   typedef VecOf<double>::bits Bits;
-  const double smallest = -1022.0;
-  const double shift = 6755399441055744.0;  // 1.5 * 2^52
-  x = x < smallest ? smallest - Vec<double>{} : x;
-  const Vec<double> shifted = x + shift;
-  const Vec<double> f = x - (shifted - shift);
-  Vec<double> p = 1.3691488853904128881e-12 + Vec<double>{};
-  p = p * f + 2.5678435993488205142e-11;
-  p = p * f + 4.4455382718708114976e-10;
-  p = p * f + 7.0549116208011233299e-9;
-  p = p * f + 1.0178086009239699728e-7;
-  p = p * f + 1.3215486790144309488e-6;
-  p = p * f + 1.5252733804059840280e-5;
-  p = p * f + 1.5403530393381609954e-4;
-  p = p * f + 1.3333558146428443423e-3;
-  p = p * f + 9.6181291076284771620e-3;
-  p = p * f + 5.5504108664821579953e-2;
-  p = p * f + 2.4022650695910071233e-1;
-  p = p * f + 6.9314718055994530942e-1;
+  // Entry i: the bits of 2^(i/16), less the i << 48 that the shift below brings along with n.
+  const Bits first = {0x3ff0000000000000, 0x3fefb5586cf9890f, 0x3fef72b83c7d517b, 0x3fef387a6e756238,
+                      0x3fef06fe0a31b715, 0x3feedea64c123422, 0x3feebfdad5362a27, 0x3feeab07dd485429};
+  const Bits second = {0x3feea09e667f3bcd, 0x3feea11473eb0187, 0x3feeace5422aa0db, 0x3feec49182a3f090,
+                       0x3feee89f995ad3ad, 0x3fef199bdd85529c, 0x3fef5818dcfba487, 0x3fefa4afa2a490da};
+  const double shift = 422212465065984.0;  // 1.5 * 2^48: a unit in the last place is 1/16
+  x = at_least(x, -1022.0);
+  const Vec<double> rounded = x + shift;
+  const Vec<double> f = x - (rounded - shift);
+  Vec<double> p = 1.5403756245457709e-4 + Vec<double>{};
+  p = p * f + 1.3333818815389240e-3;
+  p = p * f + 9.6181291065256820e-3;
+  p = p * f + 5.5504108652093570e-2;
+  p = p * f + 2.4022650695910086e-1;
+  p = p * f + 6.9314718055994680e-1;
   p = p * f + 1.0;
-  return reinterpret_cast<Vec<double>>(reinterpret_cast<Bits>(p) + (reinterpret_cast<Bits>(shifted) << 52));
+  const Bits bits = reinterpret_cast<Bits>(rounded);
+  const Bits entry = (Bits)_mm512_permutex2var_epi64((__m512i)first, (__m512i)bits, (__m512i)second);
+  return reinterpret_cast<Vec<double>>(entry + (bits << 48)) * p;
 }
+#else
+/// By rounding to the nearest integer n and a polynomial of degree 11 in x - n, whose own error is 2e-17. Relative
+/// error 2e-16.
+inline Vec<double> exp2(Vec<double> x) {
+  typedef VecOf<double>::bits Bits;
+  const double shift = 6755399441055744.0;  // 1.5 * 2^52
+  x = at_least(x, -1022.0);
+  const Vec<double> rounded = x + shift;
+  const Vec<double> f = x - (rounded - shift);
+  Vec<double> p = 4.4726096619023967e-10 + Vec<double>{};
+  p = p * f + 7.0740847091058360e-9;
+  p = p * f + 1.0177931864788604e-7;
+  p = p * f + 1.3215433353156089e-6;
+  p = p * f + 1.5252734190424238e-5;
+  p = p * f + 1.5403530461447537e-4;
+  p = p * f + 1.3333558145962180e-3;
+  p = p * f + 9.6181291075901570e-3;
+  p = p * f + 5.5504108664824130e-2;
+  p = p * f + 2.4022650695910144e-1;
+  p = p * f + 6.9314718055994530e-1;
+  p = p * f + 1.0;
+  return reinterpret_cast<Vec<double>>(reinterpret_cast<Bits>(p) + (reinterpret_cast<Bits>(rounded) << 52));
+}
+#endif

@@ -20,7 +20,7 @@ import numpy as np
 
 from learndock import _core, kernels
 from learndock.dock.mixtures import Nearest, mixture_of
-from learndock.dock.scan import Scan, exact_products, scan
+from learndock.dock.scan import Scan, exact_products_of_many, scan
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -139,14 +139,10 @@ def _exact_values(
 ) -> _Extended:
     """Squared MMD and weights of the chosen with each of the places `near`, in float64."""
     members = np.array(chosen)
-    order = np.argsort(members)
-    cross = np.empty(len(members))
-    cross[order] = exact_products(view, spec, members[order], threads)
-    near_cross = exact_products(view, spec, near, threads)
-    rows = [exact_products(view, _stored(view, place, spec.gamma), near, threads) for place in chosen]
-    inner = np.empty((len(members), len(members)))
-    for row, place in enumerate(chosen):
-        inner[row, order] = exact_products(view, _stored(view, place, spec.gamma), members[order], threads)
+    stored = [_stored(view, place, spec.gamma) for place in chosen]
+    cross, near_cross = exact_products_of_many(view, [spec, spec], [members, near], threads)
+    rows = exact_products_of_many(view, stored, [near] * len(stored), threads)
+    inner = np.array(exact_products_of_many(view, stored, [members] * len(stored), threads))
     size = len(chosen) + 1
     gram = np.empty((len(near), size, size))
     gram[:, :-1, :-1] = (inner + inner.T) / 2

@@ -126,10 +126,33 @@ def by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels
 
 
 def exact_products(view: SpaceView, spec: HasEmbedding, at: IndexArray, threads: int) -> FloatArray:
-    """<user, P> in float64 for the specifications at the given ascending places."""
-    products = np.empty(len(at))
-    for here, batch, chosen in by_segment(view, at):
-        products[here] = _core.chosen_inner_products(
-            spec.points, spec.weights, batch.tiles, batch.weights, batch.offsets, chosen, spec.gamma, threads
+    """<user, P> in float64 for the specifications at the given places."""
+    return exact_products_of_many(view, [spec], [at], threads)[0]
+
+
+def exact_products_of_many(
+    view: SpaceView, specs: Sequence[HasEmbedding], at: Sequence[IndexArray], threads: int
+) -> list[FloatArray]:
+    """<user, P> in float64 for each user and the specifications at this user's places, in one call a segment.
+
+    Values are those of one user at a time, to the bit.
+    """
+    places = np.concatenate(at)
+    asking = np.repeat(np.arange(len(specs)), [len(each) for each in at])
+    order = np.argsort(places, kind="stable")  # what several users look at is read once
+    products = np.empty(len(places))
+    points, weights = [spec.points for spec in specs], [spec.weights for spec in specs]
+    for here, batch, chosen in by_segment(view, places[order]):
+        pairs = order[here]
+        products[pairs] = _core.chosen_inner_products(
+            points,
+            weights,
+            batch.tiles,
+            batch.weights,
+            batch.offsets,
+            asking[pairs],
+            chosen,
+            specs[0].gamma,
+            threads,
         )
-    return products
+    return np.split(products, np.cumsum([len(each) for each in at])[:-1])

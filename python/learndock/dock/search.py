@@ -28,7 +28,7 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.noise import ranking_warning
 from learndock.dock.results import Hit, Mixture, SearchResult
-from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products, scan, thin_out
+from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products_of_many, scan, thin_out
 from learndock.dock.score import reference_scores
 from learndock.memory import at_once, certified_bytes, search_bytes
 
@@ -51,6 +51,9 @@ _FEW = 256
 
 # Where more than these could be the farthest by their bounds, those that seem so are compared.
 _MOST_FARTHEST = 16
+
+# Distances computed in float64 in one call of the core, of as many users as it takes: threads are started once.
+_RANKED_TOGETHER = 4096
 
 
 SearchMethod = Literal["certified", "exact", "approximate"]
@@ -263,17 +266,15 @@ def _search_group(
         return [SearchResult((), None, True, "exact", dict(work.amounts), asked.skipped, 0) for _ in specs]
     with work.stage("scan"):
         if len(at) <= _NARROW_FILTER * len(view.ids):
+            exact = exact_products_of_many(view, specs, [at] * len(specs), threads)
             scans = [
-                Scan(at, user - 2 * exact_products(view, spec, at, threads) + view.self_inner[at], np.zeros(len(at)))
-                for spec, user in zip(specs, self_inner, strict=True)
+                Scan(at, user - 2 * products + view.self_inner[at], np.zeros(len(at)))
+                for user, products in zip(self_inner, exact, strict=True)
             ]
         else:
             scans = scan(view, specs, self_inner, at, threads)
     with work.stage("rank"):
-        ranked = [
-            _rank(view, spec, user, found, wish, threads)
-            for spec, user, found in zip(specs, self_inner, scans, strict=True)
-        ]
+        ranked = _rank(view, specs, self_inner, scans, wish, threads)
     with work.stage("mixture"):
         mixtures = find_mixtures(view, ranked, self_inner, specs[0].gamma, wish, threads)
         if wish.rule == "greedy_dock":
@@ -297,25 +298,72 @@ def _search_group(
     ]
 
 
-def _rank(view: SpaceView, spec: RKMETableSpecification, user: float, found: Scan, wish: Wish, threads: int) -> Nearest:
-    wanted = min(max(wish.k, wish.candidates), len(found.at))
+@dataclass(frozen=True, slots=True)
+class _Survivors:
+    """What is computed in float64 for one user.
+
+    Attributes
+    ----------
+    spec : RKMETableSpecification
+    self_inner : float
+    found : Scan
+    at : ndarray of int64
+        Places of what may be among the nearest, then of what may be the farthest.
+    near : int
+        How many may be among the nearest.
+    """
+
+    spec: RKMETableSpecification
+    self_inner: float
+    found: Scan
+    at: IndexArray
+    near: int
+
+
+def _rank(
+    view: SpaceView,
+    specs: Sequence[RKMETableSpecification],
+    self_inner: Sequence[float],
+    scans: Sequence[Scan],
+    wish: Wish,
+    threads: int,
+) -> list[Nearest]:
+    """The nearest of each user: in float64 what the scan left, of many users at once."""
+    wanted = min(max(wish.k, wish.candidates), len(scans[0].at))
+    ranked: list[Nearest] = []
+    waiting: list[_Survivors] = []
+    count = 0
+    for spec, user, found in zip(specs, self_inner, scans, strict=True):
+        waiting.append(_survivors(view, spec, user, found, wanted, threads))
+        count += len(waiting[-1].at)
+        if count >= _RANKED_TOGETHER:
+            ranked += _ranked(view, waiting, wanted, threads)
+            waiting, count = [], 0
+    if waiting:
+        ranked += _ranked(view, waiting, wanted, threads)
+    return ranked
+
+
+def _survivors(
+    view: SpaceView, spec: RKMETableSpecification, user: float, found: Scan, wanted: int, threads: int
+) -> _Survivors:
     near = found.nearest(wanted)
     if len(near) > wanted + MANY_SURVIVORS:
         near = thin_out(view, spec, user, found, near, wanted, threads)
-    at = found.at[near]
-    products = exact_products(view, spec, at, threads)
-    mmd2 = user - 2 * products + view.self_inner[at]
-    order = np.lexsort((view.ids[at], mmd2))[:wanted]
-    spread = Spread(float(found.mmd2.sum()), _largest(view, spec, user, found, threads), len(found.mmd2))
-    return Nearest(at[order], mmd2[order], products[order], len(near), spread)
+    # Scores are relative to the largest distance.
+    at = found.at[np.concatenate([near, found.farthest(_MOST_FARTHEST)])]
+    return _Survivors(spec, user, found, at, len(near))
 
 
-def _largest(view: SpaceView, spec: RKMETableSpecification, user: float, found: Scan, threads: int) -> float:
-    """The largest distance, in float64: scores are relative to it."""
-    farthest = np.sort(found.farthest(_MOST_FARTHEST))
-    at = found.at[farthest]
-    exact = user - 2 * exact_products(view, spec, at, threads) + view.self_inner[at]
-    return float(exact.max())
+def _ranked(view: SpaceView, waiting: Sequence[_Survivors], wanted: int, threads: int) -> Iterator[Nearest]:
+    found = exact_products_of_many(view, [each.spec for each in waiting], [each.at for each in waiting], threads)
+    for each, products in zip(waiting, found, strict=True):
+        mmd2 = each.self_inner - 2 * products + view.self_inner[each.at]
+        near = slice(each.near)
+        order = np.lexsort((view.ids[each.at[near]], mmd2[near]))[:wanted]
+        distances = each.found.mmd2
+        spread = Spread(float(distances.sum()), float(mmd2[each.near :].max()), len(distances))
+        yield Nearest(each.at[order], mmd2[order], products[order], each.near, spread)
 
 
 def _result(
