@@ -74,10 +74,8 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
         means[:count],
         variances[:count],
         np.fmin(among, among.T),
-        disagreement=_ratio(weights, lost, [_number(outputs[id].variance) if id in outputs else np.nan for id in near]),
-        peer_ratio=_ratio(
-            weights, lost, [_number(outputs[id].validation_loss) if id in outputs else np.nan for id in near]
-        ),
+        disagreement=_ratio(weights, lost, [own.variance if own else None for own in said]),
+        peer_ratio=_ratio(weights, lost, [own.validation_loss if own else None for own in said]),
     )
     return replace(
         result,
