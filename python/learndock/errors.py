@@ -9,6 +9,7 @@ from __future__ import annotations
 __all__ = [
     "ArchiveRejected",
     "DamagedLearnware",
+    "DamagedSketch",
     "DockError",
     "DockFormatError",
     "EnvironmentBuildError",
@@ -91,6 +92,10 @@ class DockError(LearndockError):
 
 class DamagedLearnware(DockError):
     """A zip of the dock is missing, or is not what was submitted: its sha256 differs."""
+
+
+class DamagedSketch(LearndockError, UserWarning):
+    """A warning: sketches can't be read, so a search computes more; `Dock.optimize` makes them again."""
 
 
 class DockFormatError(DockError):

@@ -117,7 +117,8 @@ class SearchResult:
     work : mapping
         Counts and seconds per stage. Of a scan: `scanned` specifications, `evaluated` ones in float64. Of bounds:
         `bounds` looked at, `refined` ones with all their coordinates, `evaluated` specifications, of them those that
-        have no sketch yet (`unsketched`). Of bounds that hold with a chance: `audited`, exact values that were compared
+        have no sketch yet (`unsketched`). `damaged`: specifications of the space whose sketches can't be read, so that
+        they are computed or scanned. Of bounds that hold with a chance: `audited`, exact values that were compared
         with their estimates, and `largest_z`, by how many standard deviations one of them was off at most.
     skipped : int
         Specifications left out for their type, input shape or gamma.
@@ -134,8 +135,9 @@ class SearchResult:
         drawn when the dock was sketched. It rests on the central limit theorem and is no proof. None by other methods.
     warnings : tuple of str
         What to know before relying on the result, in plain sentences: that all was compared under another gamma, which
-        the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, or that the chance was turned
-        off because an exact value was farther off its estimate than `chance` allows.
+        the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, that the chance was turned
+        off because an exact value was farther off its estimate than `chance` allows, or which files of sketches can't
+        be read, which is also a Python warning, `errors.DamagedSketch`: the result is the same, the search slower.
     reliability : Reliability or None
         Whether the inputs tell which of the models is right, or only labels can; None where the dock has no peer review
         of them.
