@@ -313,7 +313,7 @@ def test_submissions_and_updates(dock, add, checks, tmp_path):  # noqa: F811
 @pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_fits_is_not_said(dock, checks, tmp_path):  # noqa: F811
     def drawn(seed):
-        rows = np.random.default_rng(seed).normal(size=(300, DIM))
+        rows = np.random.default_rng(seed).normal(scale=0.1, size=(300, DIM))  # near each other, even under OWN
         return ld.RKMETableSpecification.fit(rows, n_points=10, gamma=OWN, random_state=seed)
 
     dock.submit(written_zip(tmp_path / "one.zip", drawn(1), described(), note="1"))

@@ -33,15 +33,16 @@ class Hit:
     fits : bool or None
         Whether the learnware's training data and the user's can be of one distribution, an answer that does not depend
         on what else is in the dock. False: they differ; at most 5 % of all searches say so of any learnware that does
-        fit. True: nothing speaks against it, which means little where rows are few, or where gamma is so large that
-        nearly all rows are strangers to each other.
+        fit. True: nothing speaks against it.
 
             MMD <= eps_u + eps_P + sqrt(1/n_u + 1/n_P) (sqrt(1 - ||mu||^2) + sqrt(log(compared / 0.05)))
 
         with eps^2 = `fit_mmd2` and n = `num_points` of the two specifications (Gretton et al., JMLR 2012, theorem 8,
         for two sizes; Bonferroni over all `SearchResult.compared`). What a learnware says of its own data is believed.
-        None where either does not say both: ingested specifications, files of the reference; and where all was compared
-        under a search gamma, since `fit_mmd2` is of the specification's own.
+        None where either does not say both: ingested specifications, files of the reference; where all was compared
+        under a search gamma, since `fit_mmd2` is of the specification's own; and where it can't be told: rows so few,
+        or gamma so large, that data with nothing in common would pass, as the right side squared is at least
+        ||u||^2 + ||P||^2, the largest squared MMD of two embeddings of weights >= 0.
     p_value : float or None
         Of `Dock.search_rows`, for a learnware that ships held-out rows: the share of random divisions of its rows and
         the user's that are as far apart as these are. Small values speak against one distribution; of each learnware
