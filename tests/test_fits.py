@@ -121,6 +121,7 @@ def test_answers_are_those_of_the_formula(dock, submit):  # noqa: F811
         assert hit.fits is fits(hit.mmd2, Sample(300, user.fit_mmd2), sample, **norms, compared=12)
 
 
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_nothing_is_said_where_whatever_is_docked_would_fit(dock, submit):  # noqa: F811
     """Where gamma makes rows strangers to each other, those of other data are no stranger."""
 

@@ -13,7 +13,7 @@ from command_line import json_of, learndock
 from filled_docks import add, checks, described, dock, spec, written_zip  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import folding
-from learndock.errors import DamagedSketch, DockError, InvalidArgument, ReadOnlyDock
+from learndock.errors import DockError, InvalidArgument, ReadOnlyDock, SketchWarning
 from sketched_views import answer, small_numbers
 from spec_batches import distances_to, made_specs
 
@@ -199,7 +199,7 @@ def test_norms_lie_with_the_sketches_and_damage_is_found(dock, twin, small, monk
     file.write_bytes(content)
     assert any("self_inner" in problem.message for problem in dock.verify().problems)
     np.save(file, np.zeros(3))
-    with ld.Dock(dock.path, readonly=True) as reader, pytest.warns(DamagedSketch, match="self_inner"):
+    with ld.Dock(dock.path, readonly=True) as reader, pytest.warns(SketchWarning, match="self_inner"):
         assert answer(reader.search(users(OWN)[0])) == answer(twin.search(users(SEARCH)[0]))
     dock.optimize()
     assert dock.verify().problems == ()

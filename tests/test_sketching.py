@@ -19,7 +19,7 @@ from learndock.dock import folding, sketching, store
 from learndock.dock.sketch_model import SketchFacts
 from learndock.dock.sketch_training import train_model
 from learndock.dock.sketches import open_sketches
-from learndock.errors import DamagedSketch, DockError
+from learndock.errors import DockError, SketchWarning
 from sketched_views import (
     answer,
     assert_approximate_is_true,
@@ -101,7 +101,7 @@ def assert_searched_without(fresh, count, *texts, asking=None):
     assert "damaged" not in exact.work
     assert exact.warnings == ()
     for method in ("approximate", "certified"):
-        with pytest.warns(DamagedSketch) as caught:
+        with pytest.warns(SketchWarning) as caught:
             found = fresh.search(one, method=method, budget=5)
         said = [str(warning.message) for warning in caught]
         assert {warning.filename for warning in caught} == {__file__}
@@ -477,7 +477,7 @@ def test_segments_beside_a_damaged_one_are_searched_by_their_sketches(filled, sm
         assert found.work["bounds"] == 160
     paths[1].unlink()
     with ld.Dock(filled.path) as fresh:
-        with pytest.warns(DamagedSketch) as caught:
+        with pytest.warns(SketchWarning) as caught:
             found = fresh.search_many(users())
         assert len(caught) == 2
         assert_certified_is_exact(found, fresh.search_many(users(), method="exact"))
@@ -503,7 +503,7 @@ def test_damage_of_what_few_docks_have(filled, small, name):
     np.save(path, np.load(path)[..., 1:])
     with ld.Dock(filled.path) as fresh:
         exact = fresh.search(users()[0], method="exact")
-        with pytest.warns(DamagedSketch, match=re.escape(str(path.parent))):
+        with pytest.warns(SketchWarning, match=re.escape(str(path.parent))):
             found = fresh.search(users()[0], certificate="chance", delta=1e-9)
         assert answer(found) == answer(exact)
         assert found.work["damaged"] == 100
@@ -601,7 +601,7 @@ def test_the_model_of_another_space_is_none(filled):
     change(filled, "update sketch_models set name = (select name from sketch_models where space_id = 1)")
     with ld.Dock(filled.path) as fresh:
         for one in (user_spec(3, 0.3), user_spec(4, GAMMA)):
-            with pytest.warns(DamagedSketch, match="it is one of gamma 0.1 and 3 coordinates"):
+            with pytest.warns(SketchWarning, match="it is one of gamma 0.1 and 3 coordinates"):
                 found = fresh.search(one)
             assert found.method == "exact"
             assert_certified_is_exact([found], [fresh.search(one, method="exact")])

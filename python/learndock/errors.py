@@ -9,7 +9,6 @@ from __future__ import annotations
 __all__ = [
     "ArchiveRejected",
     "DamagedLearnware",
-    "DamagedSketch",
     "DockError",
     "DockFormatError",
     "EnvironmentBuildError",
@@ -23,6 +22,7 @@ __all__ = [
     "ReadOnlyDock",
     "ScaleWarning",
     "SemanticError",
+    "SketchWarning",
     "SpecificationFileError",
     "SpecificationMismatch",
     "UnknownLearnware",
@@ -40,6 +40,10 @@ class ScaleWarning(UserWarning):
 
 class UnreviewedWarning(UserWarning):
     """Learnwares are weighted by specifications alone, since no dock has tried them on each other's sketches."""
+
+
+class SketchWarning(UserWarning):
+    """Sketches can't be read, so a search computes more: the same results, later; `Dock.optimize` makes them again."""
 
 
 class InvalidArgument(LearndockError, ValueError):
@@ -92,10 +96,6 @@ class DockError(LearndockError):
 
 class DamagedLearnware(DockError):
     """A zip of the dock is missing, or is not what was submitted: its sha256 differs."""
-
-
-class DamagedSketch(LearndockError, UserWarning):
-    """A warning: sketches can't be read, so a search computes more; `Dock.optimize` makes them again."""
 
 
 class DockFormatError(DockError):

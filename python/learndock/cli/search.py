@@ -68,7 +68,7 @@ def search(
 
     A name or description that no learnware holds as it is finds those that hold something similar.
     """
-    from learndock.errors import DamagedSketch
+    from learndock.errors import SketchWarning
     from learndock.specification import load_spec
 
     query = wanted(
@@ -91,7 +91,7 @@ def search(
                 _print_semantic(found)
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DamagedSketch)  # the result says it, too
+            warnings.simplefilter("ignore", SketchWarning)  # the result says it, too
             result = shelf.search(
                 specification,
                 k=k,

@@ -7,7 +7,7 @@ import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from learndock.errors import DamagedSketch
+from learndock.errors import SketchWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def with_damage(results: Sequence[SearchResult], view: SpaceView) -> list[Search
         for fault, count in view.faults.items()
     )
     for sentence in said:
-        warnings.warn(sentence, DamagedSketch, stacklevel=_callers_level())
+        warnings.warn(sentence, SketchWarning, stacklevel=_callers_level())
     damaged = float(sum(view.faults.values()))
     return [
         replace(result, work={**result.work, "damaged": damaged}, warnings=(*result.warnings, *said))

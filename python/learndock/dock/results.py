@@ -138,7 +138,7 @@ class SearchResult:
         What to know before relying on the result, in plain sentences: that all was compared under another gamma, which
         the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, that the chance was turned
         off because an exact value was farther off its estimate than `chance` allows, or which files of sketches can't
-        be read, which is also a Python warning, `errors.DamagedSketch`: the result is the same, the search slower.
+        be read, which is also a Python warning, `errors.SketchWarning`: the result is the same, the search slower.
     reliability : Reliability or None
         Whether the inputs tell which of the models is right, or only labels can; None where the dock has no peer review
         of them.
