@@ -16,7 +16,7 @@ from learndock.dock.mixtures import Wish
 from learndock.dock.progress import unheard
 from learndock.dock.search import Asked, search_space
 from learndock.dock.space import Space
-from learndock.errors import DockError, InvalidArgument
+from learndock.errors import InvalidArgument, SketchWarning
 from learndock.memory import certified_bytes
 from test_instruction_sets import BUILT, run_forced, skip_if_absent
 
@@ -281,8 +281,12 @@ def test_files_without_features_are_searched_as_before(weak, tmp_path):
         assert_same(result, weak.dock.search(weak.users[0], method="exact"))
         assert (result.method, result.certified, result.chance) == ("exact", True, None)
     np.save(folder / "feature_codes.npy", np.zeros(16, np.int8))
-    with ld.Dock(tmp_path / "copy") as copy, pytest.raises(DockError, match="features"):
-        copy.search(weak.users[0], certificate="chance")
+    with ld.Dock(tmp_path / "copy") as copy:
+        with pytest.warns(SketchWarning, match="features"):
+            result = copy.search(weak.users[0], certificate="chance")
+        assert_same(result, weak.dock.search(weak.users[0], method="exact"))
+        (space,) = copy.stats().spaces
+        assert 0 < result.work["damaged"] == space.damaged <= len(np.load(folder.parent / "ids.npy"))  # with the dead
     with ld.Dock(tmp_path / "copy") as copy:
         assert any("feature_codes" in problem.message for problem in copy.verify().problems)
         copy.optimize()

@@ -14,6 +14,8 @@ from command_line import error_of, json_of, learndock
 from filled_docks import described, spec, written_zip
 from learndock.cli import contents
 from learndock.runtime import available_isolation
+from sketched_views import small_numbers
+from spec_batches import made_specs
 from test_market import Market
 
 WRONG = """
@@ -191,6 +193,24 @@ def test_search_finds_what_can_not_run_here_only_where_any_status_will_do(tmp_pa
     assert "00000002" not in ids
     ids = [hit["id"] for hit in json_of("search", dock, tmp_path / "user.json", "--status", "any")["singles"]]
     assert "00000002" in ids
+
+
+def test_search_says_once_which_sketches_can_not_be_read(tmp_path):
+    with ld.Dock(tmp_path / "dock") as shelf, small_numbers():
+        points, weights = made_specs(60, 3, seed=0)
+        shelf.ingest(points=points, weights=weights, gamma=0.1)
+        shelf.optimize()
+    (path,) = (tmp_path / "dock").glob("specs/*/sketch-*/codes.npy")
+    path.write_bytes(b"")
+    spec(1, dim=3).save(tmp_path / "user.json")
+    found = json_of("search", tmp_path / "dock", tmp_path / "user.json")
+    (warning,) = found["warnings"]
+    assert str(path.parent) in warning
+    assert found["work"]["damaged"] == 60
+    shown = learndock("search", tmp_path / "dock", tmp_path / "user.json")
+    assert shown.stdout.count(f"warning: {path.parent}") == 1
+    assert shown.stderr == ""
+    assert "damaged: 60" in learndock("stats", tmp_path / "dock").stdout
 
 
 def test_history_tells_who_did_what(dock, archives):

@@ -41,8 +41,16 @@ def test_threshold_is_the_formula_worked_out():
     expected = 0.0125 * (math.sqrt(0.84 * 100 / 99) + math.sqrt(math.log(200))) ** 2
     assert mmd2_threshold(user, docked, norm2=0.25, compared=10) == pytest.approx(expected, rel=1e-14)
     allowed = 0.1 + 0.2 + math.sqrt(expected)
-    assert fits(allowed**2 * (1 - 1e-12), user, docked, norm2=0.25, compared=10)
-    assert not fits(allowed**2 * (1 + 1e-12), user, docked, norm2=0.25, compared=10)
+    norms = {"norm2": 0.25, "docked_norm2": 1.0}
+    assert fits(allowed**2 * (1 - 1e-12), user, docked, **norms, compared=10) is True
+    assert fits(allowed**2 * (1 + 1e-12), user, docked, **norms, compared=10) is False
+    # Nothing is said of what any two embeddings of such lengths fulfil.
+    least = allowed**2 - 0.25
+    for docked_norm2, answer in ((least * (1 + 1e-12), True), (least * (1 - 1e-12), None), (0.0, None)):
+        norms = {"norm2": 0.25, "docked_norm2": docked_norm2}
+        assert fits(allowed**2 / 2, user, docked, **norms, compared=10) is answer
+        # Only negative weights are so far away.
+        assert fits(allowed**2 * 1.001, user, docked, **norms, compared=10) is False
 
 
 def test_threshold_falls_with_rows_and_rises_with_what_is_compared():
@@ -67,7 +75,8 @@ def test_threshold_of_one_row_or_of_strange_norms_is_a_number():
 
 
 def test_a_distance_below_0_by_rounding_is_none():
-    assert fits(-1e-16, Sample(10**9, 0.0), Sample(10**9, 0.0), norm2=0.5, compared=1)
+    sample = Sample(10**9, 0.0)
+    assert fits(-1e-16, sample, sample, norm2=0.5, docked_norm2=0.5, compared=1) is True
 
 
 def test_samples_of_one_distribution_stay_below_the_threshold():
@@ -108,8 +117,30 @@ def test_answers_are_those_of_the_formula(dock, submit):  # noqa: F811
     for hit in result.singles:
         specification = docked[ids.index(hit.id)]
         sample = Sample(specification.num_points, specification.fit_mmd2)
-        expected = fits(hit.mmd2, Sample(300, user.fit_mmd2), sample, norm2=user.inner(user), compared=12)
-        assert hit.fits is expected
+        norms = {"norm2": user.inner(user), "docked_norm2": specification.inner(specification)}
+        assert hit.fits is fits(hit.mmd2, Sample(300, user.fit_mmd2), sample, **norms, compared=12)
+
+
+@pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
+def test_nothing_is_said_where_whatever_is_docked_would_fit(dock, submit):  # noqa: F811
+    """Where gamma makes rows strangers to each other, those of other data are no stranger."""
+
+    def wide(seed, *, shift=0.0, gamma):
+        data = 30 * drawn(seed, shift=shift, rows=200)
+        return ld.RKMETableSpecification.fit(data, n_points=20, gamma=gamma, random_state=seed)
+
+    user, docked = wide(3, gamma=0.1), [wide(1, gamma=0.1), wide(2, shift=9.0, gamma=0.1)]
+    same, other = (submit(specification) for specification in docked)
+    for changed in (lambda: None, dock.optimize):
+        changed()
+        hits = {hit.id: hit for hit in dock.search(user).singles}
+        # As far away as embeddings of these lengths can be; and yet it would have passed.
+        assert hits[other].mmd2 == pytest.approx(user.inner(user) + docked[1].inner(docked[1]))
+        assert [hits[id].fits for id in (same, other)] == [None, None]
+    # At a gamma under which rows know each other the same data is told from other data.
+    same, other = submit(wide(1, gamma=1e-4)), submit(wide(2, shift=9.0, gamma=1e-4))
+    hits = {hit.id: hit.fits for hit in dock.search(wide(3, gamma=1e-4)).singles}
+    assert (hits[same], hits[other]) == (True, False)
 
 
 def test_only_what_filter_and_status_let_through_is_counted(dock, submit, checks):  # noqa: F811

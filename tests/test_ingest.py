@@ -17,7 +17,7 @@ from learndock import kernels
 from learndock.dock import folding, segment_stream, writer
 from learndock.dock.segments import ARRAYS
 from learndock.dock.space import Space
-from learndock.errors import DockError, InvalidArgument
+from learndock.errors import DockError, InvalidArgument, UnknownLearnware
 from spec_batches import made_specs, user_spec
 
 
@@ -177,3 +177,17 @@ def test_opening_and_searching_read_no_rows_of_learnwares(tmp_path, monkeypatch)
             ]
     assert plans
     assert not [plan for plan in plans if plan.startswith("SCAN learnwares") and "learnwares_not_usable" not in plan]
+
+
+def test_many_are_deleted_at_once_all_or_none(dock):
+    count = 40_000  # more than a statement of SQLite may have parameters
+    ids = dock.ingest(points=np.zeros((count, 1, 1), np.float32), weights=np.ones((count, 1), np.float32), gamma=0.1)
+    with pytest.raises(UnknownLearnware, match="no-such-id"):
+        dock.delete([*ids, "no-such-id"])
+    assert len(dock) == count
+    dock.delete(ids[5:])
+    assert [entry.id for entry in dock.list()] == ids[:5]
+    assert dock.verify().ok
+    with pytest.raises(UnknownLearnware, match=ids[-1]):
+        dock.delete([ids[0], ids[-1]])
+    assert len(dock) == 5

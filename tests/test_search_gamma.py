@@ -13,7 +13,7 @@ from command_line import json_of, learndock
 from filled_docks import add, checks, described, dock, spec, written_zip  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import folding
-from learndock.errors import DockError, InvalidArgument, ReadOnlyDock
+from learndock.errors import DockError, InvalidArgument, ReadOnlyDock, SketchWarning
 from sketched_views import answer, small_numbers
 from spec_batches import distances_to, made_specs
 
@@ -199,8 +199,8 @@ def test_norms_lie_with_the_sketches_and_damage_is_found(dock, twin, small, monk
     file.write_bytes(content)
     assert any("self_inner" in problem.message for problem in dock.verify().problems)
     np.save(file, np.zeros(3))
-    with ld.Dock(dock.path, readonly=True) as reader, pytest.raises(DockError, match="optimize"):
-        reader.search(users(OWN)[0])
+    with ld.Dock(dock.path, readonly=True) as reader, pytest.warns(SketchWarning, match="self_inner"):
+        assert answer(reader.search(users(OWN)[0])) == answer(twin.search(users(SEARCH)[0]))
     dock.optimize()
     assert dock.verify().problems == ()
     next((dock.path / "specs").glob("*/sketch-*/self_inner.npy")).unlink()
@@ -313,7 +313,7 @@ def test_submissions_and_updates(dock, add, checks, tmp_path):  # noqa: F811
 @pytest.mark.filterwarnings("ignore::learndock.errors.ScaleWarning")
 def test_fits_is_not_said(dock, checks, tmp_path):  # noqa: F811
     def drawn(seed):
-        rows = np.random.default_rng(seed).normal(size=(300, DIM))
+        rows = np.random.default_rng(seed).normal(scale=0.1, size=(300, DIM))  # near each other, even under OWN
         return ld.RKMETableSpecification.fit(rows, n_points=10, gamma=OWN, random_state=seed)
 
     dock.submit(written_zip(tmp_path / "one.zip", drawn(1), described(), note="1"))

@@ -43,6 +43,11 @@ def fits(entry, query):
     return all(set(held[key]) & set(asked) for key, asked in {**query.classes, **query.tags}.items())
 
 
+def held(entry, text):
+    """Whether name or description of an entry hold a text, whatever its case."""
+    return any(text.lower() in part.lower() for part in (entry.name, entry.semantic["Description"]["Values"]))
+
+
 def expected(dock, query, status="usable"):  # noqa: F811
     """Ids that a search with the query may return."""
     if query is None:
@@ -82,6 +87,38 @@ def test_filters_stay_true_through_changes(dock, add, checks, monkeypatch, most_
                 found = ids(dock.search(USER, semantic=query, status=status, k=1000, mixture=0))
                 assert len(found) == len(set(found))
                 assert set(found) == expected(dock, query, status), (query, status)
+
+
+def test_any_query_lets_through_what_the_rule_written_out_does(dock, add):  # noqa: F811
+    rng = random.Random(3)
+    values = {"task": ("Classification", "Regression"), "license": LICENSES, "library": ("PyTorch", "Scikit-learn")}
+    for i in range(40):
+        parts = {key: rng.choice(all_of_it) for key, all_of_it in values.items()}
+        scenarios = rng.sample(SCENARIOS, rng.choice([1, 2, 3]))
+        status = Status.NONUSABLE if i % 7 == 3 else Status.USABLE
+        add(rng.choice(NAMES), rng.choice(NAMES), scenario=scenarios, status=status, **parts)
+    values |= {"scenario": SCENARIOS, "data": ("Table", "Image"), "model": ("Base Model", "Others")}
+    sizes = set()
+    for _ in range(80):
+        asked = {key: rng.sample(all_of_it, rng.choice([1, 1, 2])) for key, all_of_it in values.items()}
+        asked = {key: asked[key] for key in rng.sample(sorted(asked), rng.choice([0, 1, 1, 2, 3]))}
+        texts = {key: rng.choice(["", "house", "RISK", "e", "Forest cover"]) for key in ("name", "description")}
+        query = ld.SemanticQuery(**asked, **texts)
+        for status in ("usable", "any"):
+            allowed = [entry for entry in dock.list(status=status) if fits(entry, query)]
+            exact = {entry.id for entry in allowed if all(held(entry, text) for text in query.texts)}
+            result = dock.search_semantic(query, k=1000, status=status)
+            if not exact and result.hits:  # what is similar is looked for, and test_text_search tells how
+                assert result.kind == "similar"
+                assert {hit.id for hit in result.hits} <= {entry.id for entry in allowed}
+                continue
+            assert {hit.id for hit in result.hits} == exact, query
+            assert {entry.id for entry in dock.list(semantic=query, status=status)} == exact
+            assert dock.count(semantic=query, status=status) == len(exact)
+            assert set(ids(dock.search(USER, semantic=query, status=status, k=1000, mixture=0))) == exact
+            sizes.add(len(exact))
+    assert {0, 1, 40} < sizes
+    assert len(sizes) > 15
 
 
 def test_another_process_changes_what_a_filter_lets_through(dock, add):  # noqa: F811

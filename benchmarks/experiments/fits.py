@@ -1,7 +1,8 @@
 """How often `Hit.fits` and `Hit.p_value` are wrong, on made pairs of a user and a learnware.
 
 Both draw rows of a mixture of three Gaussians of its own for each pair; the learnware's are shifted by so many standard
-deviations of the whole, in a random direction. At shift 0 "does not fit" is a false alarm; elsewhere "fits" is a miss.
+deviations of the whole, in a random direction. At shift 0 "does not fit" is a false alarm; elsewhere anything else is a
+miss. Where any data would pass, `fits` says nothing.
 
     python benchmarks/experiments/fits.py --pairs 500
 """
@@ -46,8 +47,8 @@ def pair(generator: np.random.Generator, dim: int, fewest: int, most: int) -> tu
 
 def verdicts(
     generator: np.random.Generator, *, dim: int, gamma: float | None, fewest: int, most: int, points: int
-) -> Iterator[tuple[float, str, bool]]:
-    """For one pair: the shift, who says it, and whether it fits by their word."""
+) -> Iterator[tuple[float, str, bool | None]]:
+    """For one pair: the shift, who says it, and whether it fits by their word; None where they say nothing."""
     user, docked, held_out, unit = pair(generator, dim, fewest, most)
     width = ld.median_gamma(user) if gamma is None else gamma
     sketch = ld.RKMETableSpecification.fit(user, n_points=points, gamma=width, random_state=generator)
@@ -58,9 +59,10 @@ def verdicts(
         sample = Sample(len(moved), spec.fit_mmd2 or 0.0)
         for name, asking in (("search", sketch), ("search_rows", whole)):
             own = Sample(len(user), asking.fit_mmd2 or 0.0)
-            mmd2, norm2 = asking.mmd2(spec), asking.inner(asking)
+            mmd2, norm2, docked_norm2 = asking.mmd2(spec), asking.inner(asking), spec.inner(spec)
             for compared in COMPARED:
-                yield shift, f"{name}, {compared:,}", fits(mmd2, own, sample, norm2=norm2, compared=compared)
+                said = fits(mmd2, own, sample, norm2=norm2, docked_norm2=docked_norm2, compared=compared)
+                yield shift, f"{name}, {compared:,}", said
         drawn = sampled(user, generator)
         value = p_value(drawn, held_out + shift * unit, gamma=width, permutations=199, generator=generator)
         yield shift, "p_value", value > LEVEL
@@ -76,24 +78,27 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=100)
     arguments = parser.parse_args()
     for dim in arguments.dims:
-        start, kept = time.perf_counter(), Counter[tuple[float, str]]()
+        start, kept, silent = time.perf_counter(), Counter[tuple[float, str]](), Counter[str]()
         for number in range(arguments.pairs):
             generator = np.random.default_rng([SEED, dim, number])
             fewest, most = arguments.rows
             for shift, name, fit in verdicts(
                 generator, dim=dim, gamma=arguments.gamma, fewest=fewest, most=most, points=arguments.points
             ):
-                kept[shift, name] += fit
+                kept[shift, name] += fit is not False
+                silent[name] += fit is None
         gamma = "median" if arguments.gamma is None else f"{arguments.gamma:g}"
         print(
             f"\n{arguments.pairs} pairs, d {dim}, gamma {gamma}, {arguments.rows[0]:,} to {arguments.rows[1]:,} rows, "
             f"{arguments.points} points ({time.perf_counter() - start:.0f} s)\n"
         )
-        print("| who, among how many | false alarms | " + " | ".join(f"misses at {s:g}" for s in SHIFTS[1:]) + " |")
-        print("| --- |" + " --- |" * len(SHIFTS))
+        misses = " | ".join(f"misses at {s:g}" for s in SHIFTS[1:])
+        print(f"| who, among how many | false alarms | {misses} | says nothing |")
+        print("| --- |" + " --- |" * (len(SHIFTS) + 1))
         for name in dict.fromkeys(name for _, name in kept):
             shares = [kept[shift, name] / arguments.pairs for shift in SHIFTS]
             shown = [f"{1 - shares[0]:.1%}", *(f"{share:.1%}" for share in shares[1:])]
+            shown.append(f"{silent[name] / arguments.pairs / len(SHIFTS):.1%}")
             print(f"| {name} | " + " | ".join(shown) + " |")
 
 

@@ -24,7 +24,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -162,12 +162,11 @@ def _review(dock: ld.Dock, models: Sequence[DockedModel]) -> None:
     tried: dict[str, list[str]] = {model.id: [] for model in models}
     for model_id, sketch_id in pairs:
         tried[model_id].append(sketch_id)
-    trials = {
-        id: try_model(
-            int(id), by_id[id], meaning, by_id[id].specification, {int(s): by_id[s].specification for s in on}
-        )  # type: ignore[arg-type]
-        for id, on in tried.items()
-    }
+    trials = {}
+    for id, on in tried.items():
+        sketches = {int(sketch): by_id[sketch].specification for sketch in on}
+        model = by_id[id]
+        trials[id] = try_model(int(id), cast("Any", model), meaning, model.specification, sketches)
     losses = []
     for id, trial in trials.items():
         known: dict[str, Table] = {}

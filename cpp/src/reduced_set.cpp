@@ -23,11 +23,13 @@ using Vector = Eigen::Map<const Eigen::VectorXd>;
 /// Ridge of the free weights, as a share of K's diagonal (which is 1): the reference's 1e-5 gives weights away.
 constexpr double free_ridge = 1e-10;
 
-/// Up to here every evaluation is of all rows in float64, and the squared MMD is of all pairs.
+/// Up to here the squared MMD is of all pairs of rows: 6 % of a fit of so many, 20 % of one of 10,000.
+constexpr Index most_paired_rows = 3000;
+/// Up to here every evaluation is of all rows in float64.
 constexpr Index most_exact_rows = 16384;
 constexpr Index fewest_sample_rows = 8192;
-constexpr Index block_rows = 256;
-constexpr Index group_blocks = 4;  // of which pairs of rows are taken together
+constexpr Index block_rows = 128;
+constexpr Index group_blocks = 2;  // of which pairs of rows are taken together
 constexpr Index group_rows = group_blocks * block_rows;
 
 /// Rows in `count` blocks of about the same size, each beginning where a tile does.
@@ -54,13 +56,34 @@ struct Rows {
   void add_moments(Index begin, Index end, const double* tile, double* mass, double* moments) const {
     if (narrow) {
       const std::vector<float> narrowed(tile, tile + dim * tile_lanes);
-      std::vector<float> scratch(moments ? dim * tile_lanes : 0);
+      std::vector<float> scratch(dim * tile_lanes);
       active_kernels().add_moments_float(narrow + begin * dim, end - begin, dim, narrowed.data(), scratch.data(), mass,
                                          moments);
       return;
     }
     const std::vector<double> ones(end - begin, 1.0);
     active_kernels().add_moments_double(wide + begin * dim, ones.data(), end - begin, dim, gamma, tile, mass, moments);
+  }
+
+  /// The sum of the kernel over the pairs of a row of begin .. end - 1 and one of from .. to - 1, both of which begin
+  /// where a tile does.
+  double pair_sum(Index begin, Index end, Index from, Index to) const {
+    std::vector<double> tile(wide ? dim * tile_lanes : 0);
+    const std::vector<double> ones(wide ? end - begin : 0, 1.0);
+    double sum = 0;
+    for (Index at = from; at < to; at += tile_lanes) {
+      double mass[tile_lanes] = {};
+      if (narrow) {
+        active_kernels().add_moments_float(narrow + begin * dim, end - begin, dim, narrow + at * dim, nullptr, mass,
+                                           nullptr);
+      } else {
+        pack_points(wide + at * dim, std::min(tile_lanes, to - at), dim, tile.data());
+        active_kernels().add_moments_double(wide + begin * dim, ones.data(), end - begin, dim, gamma, tile.data(), mass,
+                                            nullptr);
+      }
+      sum += std::accumulate(mass, mass + std::min(tile_lanes, to - at), 0.0);
+    }
+    return sum;
   }
 };
 
@@ -179,8 +202,8 @@ struct Problem {
 
 Blocks blocks_of(Index n) { return {n, std::max<Index>(1, n / group_rows * group_blocks)}; }
 
-/// The rows as the descent sees them, (row - origin) / unit. Up to most_exact_rows: as they were given. More: in a
-/// random order, so that the first of them are a sample, and in float32 around their mean where that loses nothing.
+/// The rows as the descent sees them, (row - origin) / unit: as they were given; or in a random order, so that the
+/// first of them are a sample, and, where that is wanted and loses nothing, in float32 around their mean.
 class DescentRows {
  public:
   DescentRows(const double* rows, Index n, Index dim, double gamma)
@@ -188,7 +211,8 @@ class DescentRows {
     std::iota(order.begin(), order.end(), Index{0});
   }
 
-  DescentRows(const double* rows, Index n, Index dim, double gamma, std::uint64_t seed, ThreadTeam& team)
+  DescentRows(const double* rows, Index n, Index dim, double gamma, std::uint64_t seed, bool may_narrow,
+              ThreadTeam& team)
       : DescentRows(rows, n, dim, gamma) {
     shuffle(seed, team);
     const Blocks blocks = blocks_of(n);
@@ -206,10 +230,11 @@ class DescentRows {
     });
     // Narrowing a row at distance R from the mean moves it by u R, and a kernel value by up to 2 sqrt(gamma) u R.
     constexpr double largest_radius = 100;  // sqrt(gamma) R: then 1.2e-5
-    if (gamma * *std::max_element(radii2.begin(), radii2.end()) <= largest_radius * largest_radius) {
+    if (may_narrow && gamma * *std::max_element(radii2.begin(), radii2.end()) <= largest_radius * largest_radius) {
       origin.assign(mean.begin(), mean.end());
       unit = 1 / std::sqrt(gamma);
       narrow_.reset(new float[tile_count(n) * tile_lanes * dim]);  // written first by the threads
+      std::fill_n(narrow_.get() + (tile_count(n) - 1) * tile_lanes * dim, tile_lanes * dim, 0.0f);
       team.for_each(blocks.count, [&](Index b, int) {
         for (Index i = blocks.begin(b); i < blocks.begin(b + 1); ++i)
           for (Index k = 0; k < dim; ++k)
@@ -291,7 +316,8 @@ struct Estimate {
 /// the interaction between blocks.
 Estimate estimate_mean_kernel(const Rows& rows, const Blocks& blocks, const Problem& problem,
                               const std::vector<double>& points, const Matrix& kernel, const Matrix& masses) {
-  constexpr double pairs_wanted = 1e8;
+  // So many cost 4 to 9 % of the fit (d 32, K 100); a pair in float64 takes three times as long as one in float32.
+  const double pairs_wanted = rows.narrow ? 2.5e7 : std::min(1e7, 1000 * static_cast<double>(rows.n));
   constexpr Index most_explaining = 512;  // points: their matrix is solved by one thread
   const Index dim = problem.dim, K = std::min(problem.K, most_explaining);
   const double n = static_cast<double>(rows.n);
@@ -299,23 +325,14 @@ Estimate estimate_mean_kernel(const Rows& rows, const Blocks& blocks, const Prob
   const Index neighbours =
       std::min<Index>((groups - 1) / 2, static_cast<Index>(std::ceil(pairs_wanted / (n * group_rows))));
   using GroupMatrix = Eigen::Matrix<double, group_blocks, group_blocks>;
-  std::vector<GroupMatrix> sums(groups * neighbours, GroupMatrix::Zero());
+  std::vector<GroupMatrix> sums(groups * neighbours);
   const auto other_group = [&](Index pair) { return (pair / neighbours + pair % neighbours + 1) % groups; };
   problem.team.for_each(groups * neighbours, [&](Index pair, int) {
     const Index first = pair / neighbours * group_blocks, other = other_group(pair) * group_blocks;
-    std::vector<double> tile(dim * tile_lanes);
-    for (Index j = 0; j < group_blocks; ++j)
-      for (Index at = blocks.begin(other + j), end = blocks.begin(other + j + 1); at < end; at += tile_lanes) {
-        const Index used = std::min(tile_lanes, end - at);
-        for (Index lane = 0; lane < tile_lanes; ++lane)
-          for (Index k = 0; k < dim; ++k)
-            tile[k * tile_lanes + lane] = rows.coordinate(at + std::min(lane, used - 1), k);
-        for (Index i = 0; i < group_blocks; ++i) {
-          double mass[tile_lanes] = {};
-          rows.add_moments(blocks.begin(first + i), blocks.begin(first + i + 1), tile.data(), mass, nullptr);
-          sums[pair](i, j) += std::accumulate(mass, mass + used, 0.0);
-        }
-      }
+    for (Index i = 0; i < group_blocks; ++i)
+      for (Index j = 0; j < group_blocks; ++j)
+        sums[pair](i, j) = rows.pair_sum(blocks.begin(first + i), blocks.begin(first + i + 1), blocks.begin(other + j),
+                                         blocks.begin(other + j + 1));
   });
 
   // Any symmetric A leaves the estimate unbiased; the ridge keeps it harmless where points coincide.
@@ -371,9 +388,9 @@ Estimate estimate_mean_kernel(const Rows& rows, const Blocks& blocks, const Prob
 
 ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double* start, Index K, double gamma,
                            WeightRule rule, Index max_evaluations, std::uint64_t seed, ThreadTeam& team) {
-  const bool sampled = n > most_exact_rows;
-  const DescentRows descent_rows =
-      sampled ? DescentRows(rows, n, dim, gamma, seed, team) : DescentRows(rows, n, dim, gamma);
+  const bool sampled = n > most_exact_rows, estimated = n > most_paired_rows;
+  const DescentRows descent_rows = estimated ? DescentRows(rows, n, dim, gamma, seed, /*may_narrow=*/sampled, team)
+                                             : DescentRows(rows, n, dim, gamma);
   Problem problem{dim, K, descent_rows.gamma(), rule, team, 1 / std::sqrt(descent_rows.gamma()), 0};
   std::vector<double> x(K * dim + K, 1.0);  // equal weights 1 / K under every rule
   for (Index i = 0; i < K * dim; ++i)
@@ -381,6 +398,14 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
 
   ReducedSet result;
   LbfgsHistory history;
+  if (estimated) {
+    constexpr Index few = 1024;  // for a rough value: only a rule to stop by depends on it
+    std::vector<double> some(few * dim);
+    for (Index i = 0; i < few; ++i) std::copy_n(rows + descent_rows.order[i] * dim, dim, some.begin() + i * dim);
+    problem.data_norm2 = mean_kernel(some.data(), few, dim, gamma, team);
+  } else {
+    problem.data_norm2 = mean_kernel(rows, n, dim, gamma, team);
+  }
   double passes = 1;  // over all rows, with the one at the end for the weights
   const auto descend = [&](Index row_count, Index budget) {
     if (budget < 1) return;
@@ -398,13 +423,9 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
     // n = 100,000, d 8 and 32: twice the evaluations in the sample and a sixth of them over all rows end where the
     // whole number over all rows does (within 2 %), in a third of the time.
     const Index sample = std::max(fewest_sample_rows, n / 12 / tile_lanes * tile_lanes), over_all = (budget + 5) / 6;
-    std::vector<double> some(group_rows * dim);
-    for (Index i = 0; i < group_rows; ++i) std::copy_n(rows + descent_rows.order[i] * dim, dim, some.begin() + i * dim);
-    problem.data_norm2 = mean_kernel(some.data(), group_rows, dim, gamma, team);  // roughly: only a rule to stop by
     descend(sample, std::min(2 * budget, (budget - over_all) * (n / sample)));
     descend(n, over_all);
   } else {
-    problem.data_norm2 = mean_kernel(rows, n, dim, gamma, team);
     descend(n, budget);
   }
   result.evaluations = static_cast<Index>(std::ceil(passes));
@@ -418,7 +439,8 @@ ReducedSet fit_reduced_set(const double* rows, Index n, Index dim, const double*
   problem.solve_weights(kernel, m, result.weights);
   const Vector beta(result.weights.data(), K);
   Estimate data_norm2{problem.data_norm2, 0};
-  if (sampled) data_norm2 = estimate_mean_kernel(descent_rows.first(n), blocks, problem, result.points, kernel, masses);
+  if (estimated)
+    data_norm2 = estimate_mean_kernel(descent_rows.first(n), blocks, problem, result.points, kernel, masses);
   result.mmd2 = std::max(0.0, beta.dot(kernel * beta) - 2 * beta.dot(m) + data_norm2.value);
   result.standard_error = data_norm2.standard_error;
   for (Index i = 0; i < K * dim; ++i)

@@ -22,6 +22,7 @@ __all__ = [
     "ReadOnlyDock",
     "ScaleWarning",
     "SemanticError",
+    "SketchWarning",
     "SpecificationFileError",
     "SpecificationMismatch",
     "UnknownLearnware",
@@ -39,6 +40,10 @@ class ScaleWarning(UserWarning):
 
 class UnreviewedWarning(UserWarning):
     """Learnwares are weighted by specifications alone, since no dock has tried them on each other's sketches."""
+
+
+class SketchWarning(UserWarning):
+    """Sketches can't be read, so a search computes more: the same results, later; `Dock.optimize` makes them again."""
 
 
 class InvalidArgument(LearndockError, ValueError):

@@ -121,10 +121,11 @@ class ReducedSet:
     points : ndarray of float64, shape (K, d)
     weights : ndarray of float64, shape (K,)
     mmd2 : float
-        Squared MMD between the reduced set and the data. Up to n = 16,384 over all pairs of rows. Above, <mu_X, mu_X>
-        is an unbiased estimate from 10^8 pairs of rows, with what the points explain of the kernel as a control
-        variate; measured on Gaussian clusters in d 8 and 32, its standard error is 0.1 to 0.5 % of an `mmd2` of 2e-4 to
-        9e-4, and 5 % of one of 1e-6.
+        Squared MMD between the reduced set and the data. Up to n = 3,000 over all pairs of rows. Above, <mu_X, mu_X>
+        is an unbiased estimate from 10^7 pairs of rows or more, with what the points explain of the kernel as a control
+        variate, which takes less than a tenth of the fit. Measured on Gaussian clusters in d 8 and 32, K = 100,
+        its standard error is 1 % of an `mmd2` of 5e-4, 5 % of one of 5e-5 and 7 % of one of 2e-7. It moves the root of
+        `mmd2` by 4 % of sqrt(1/n) at most, by which samples of n rows are apart anyway.
     mmd2_error : float
         Standard error of `mmd2`; 0 where it is over all pairs.
     evaluations : int

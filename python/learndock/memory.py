@@ -17,8 +17,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _DOUBLE, _FLOAT = 8, 4
 # Pairs that L-BFGS keeps, each a step and a change of the gradient.
 _KEPT_PAIRS = 20
-# Up to here a fit works on all rows in float64; below here herding starts with float32.
-_FEW_ROWS, _FEW_DIMS = 16_384, 8
+# Up to here a fit compares all pairs of rows; up to here it works in float64; below here herding starts with float32.
+_PAIRED_ROWS, _FEW_ROWS, _FEW_DIMS = 3_000, 16_384, 8
 # What a dock packs at a time.
 _PIECE = 1 << 22
 
@@ -205,14 +205,14 @@ class _Sizes:
 def _fit(sizes: _Sizes, bound: int) -> MemoryEstimate:
     n, dim, points = sizes.n, sizes.dim, sizes.n_points
     table = n * dim * _DOUBLE
-    if n > _FEW_ROWS:
-        rows = n * (dim * _FLOAT + _DOUBLE)  # shuffled, in tiles, and their order
+    if n > _PAIRED_ROWS:
+        rows = n * (dim * (_FLOAT if n > _FEW_ROWS else _DOUBLE) + _DOUBLE)  # shuffled, and their order
     else:
         rows = n * dim * _DOUBLE + sizes.threads * n * (_DOUBLE + 2 * _FLOAT)  # the data's own norm
     # The descent: what L-BFGS keeps, sums of the data's parts, kernel matrices.
     variables = points * (dim + 1) * _DOUBLE
     descent = variables * (2 * _KEPT_PAIRS + 10) + 8 * variables + 3 * points * points * _DOUBLE
-    working = rows + descent if n > _FEW_ROWS else max(rows, descent)
+    working = rows + descent if n > _PAIRED_ROWS else max(rows, descent)
     return MemoryEstimate(table, working, variables)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +68,7 @@ def search(
 
     A name or description that no learnware holds as it is finds those that hold something similar.
     """
+    from learndock.errors import SketchWarning
     from learndock.specification import load_spec
 
     query = wanted(
@@ -88,15 +90,17 @@ def search(
             else:
                 _print_semantic(found)
             return
-        result = shelf.search(
-            specification,
-            k=k,
-            semantic=query,
-            rule=rule.value,
-            mixture=mixture,
-            method=method.value,
-            status=status.value,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SketchWarning)  # the result says it, too
+            result = shelf.search(
+                specification,
+                k=k,
+                semantic=query,
+                rule=rule.value,
+                mixture=mixture,
+                method=method.value,
+                status=status.value,
+            )
     if as_json:
         print_json(_facts(result))
     else:

@@ -17,6 +17,10 @@ estimated, and it is 1 at most.
 What is compared are sketches of these samples. By the triangle inequality the distance of two sketches is at most that
 of the samples plus eps_u + eps_P, eps^2 = `fit_mmd2`. A search compares many learnwares, so alpha is 0.05 over their
 number (Bonferroni): with probability 0.95 not one of those that do fit is said not to.
+
+Sketches of weights >= 0 are at a squared distance of <u, u> + <P, P> at most, where no point of the one has a kernel
+value with any of the other. Where all that is allowed, under a gamma so large or of rows so few, data that have nothing
+in common would pass: the answer is none.
 """
 
 from __future__ import annotations
@@ -80,11 +84,28 @@ def mmd2_threshold(user: Sample, docked: Sample, *, norm2: float, compared: int)
     return inverse * (math.sqrt(variance) + math.sqrt(math.log(compared / LEVEL))) ** 2
 
 
-def fits(mmd2: float, user: Sample, docked: Sample, *, norm2: float, compared: int) -> bool:
-    """Whether a squared MMD of two specifications is small enough for samples of one distribution."""
+def fits(mmd2: float, user: Sample, docked: Sample, *, norm2: float, docked_norm2: float, compared: int) -> bool | None:
+    """Whether a squared MMD of two specifications is small enough for samples of one distribution.
+
+    Parameters
+    ----------
+    mmd2 : float
+    user, docked : Sample
+    norm2, docked_norm2 : float
+        <u, u> and <P, P>.
+    compared : int
+        Specifications among which the docked one was found.
+
+    Returns
+    -------
+    bool or None
+        None where it would be small enough of any data.
+    """
     threshold = mmd2_threshold(user, docked, norm2=norm2, compared=compared)
     allowed = math.sqrt(user.fit_mmd2) + math.sqrt(docked.fit_mmd2) + math.sqrt(threshold)
-    return math.sqrt(max(0.0, mmd2)) <= allowed
+    if math.sqrt(max(0.0, mmd2)) > allowed:
+        return False  # negative weights can be farther apart than what follows
+    return None if allowed**2 >= norm2 + docked_norm2 else True
 
 
 def with_fits(
@@ -119,10 +140,12 @@ def with_fits(
     docked = _samples(sorted(asked), view, space=space, catalog=catalog, store=store)
 
     def answered(hit: Hit, user: Sample, norm2: float, compared: int) -> Hit:
-        sample = docked.get(hit.id)
-        if sample is None:
+        if hit.id not in docked:
             return hit
-        return replace(hit, fits=fits(hit.mmd2, user, sample, norm2=norm2, compared=compared))
+        sample, docked_norm2 = docked[hit.id]
+        return replace(
+            hit, fits=fits(hit.mmd2, user, sample, norm2=norm2, docked_norm2=docked_norm2, compared=compared)
+        )
 
     return [
         result
@@ -141,8 +164,8 @@ def _sample(num_points: int | None, fit_mmd2: float | None) -> Sample | None:
 
 def _samples(
     ids: Sequence[str], view: SpaceView, *, space: Space, catalog: Catalog, store: SpecStore
-) -> Mapping[str, Sample]:
-    """The samples behind docked specifications as they were searched.
+) -> Mapping[str, tuple[Sample, float]]:
+    """The samples behind docked specifications as they were searched, and <P, P> of these.
 
     The catalog says what is there now; a learnware that was given another specification meanwhile is left out.
     """
@@ -154,8 +177,10 @@ def _samples(
     samples = {}
     for id, number in numbers.items():
         sample = _sample(found[number].num_points, found[number].fit_mmd2) if number in found else None
-        if sample is not None and (unchanged or _same(view, now, number)):
-            samples[id] = sample
+        place = view.place(number)
+        if sample is not None and place is not None and (unchanged or _same(view, now, number)):
+            segment, at = place
+            samples[id] = sample, float(segment.self_inner[at])
     return samples
 
 

@@ -33,15 +33,16 @@ class Hit:
     fits : bool or None
         Whether the learnware's training data and the user's can be of one distribution, an answer that does not depend
         on what else is in the dock. False: they differ; at most 5 % of all searches say so of any learnware that does
-        fit. True: nothing speaks against it, which means little where rows are few, or where gamma is so large that
-        nearly all rows are strangers to each other.
+        fit. True: nothing speaks against it.
 
             MMD <= eps_u + eps_P + sqrt(1/n_u + 1/n_P) (sqrt(1 - ||mu||^2) + sqrt(log(compared / 0.05)))
 
         with eps^2 = `fit_mmd2` and n = `num_points` of the two specifications (Gretton et al., JMLR 2012, theorem 8,
         for two sizes; Bonferroni over all `SearchResult.compared`). What a learnware says of its own data is believed.
-        None where either does not say both: ingested specifications, files of the reference; and where all was compared
-        under a search gamma, since `fit_mmd2` is of the specification's own.
+        None where either does not say both: ingested specifications, files of the reference; where all was compared
+        under a search gamma, since `fit_mmd2` is of the specification's own; and where it can't be told: rows so few,
+        or gamma so large, that data with nothing in common would pass, as the right side squared is at least
+        ||u||^2 + ||P||^2, the largest squared MMD of two embeddings of weights >= 0.
     p_value : float or None
         Of `Dock.search_rows`, for a learnware that ships held-out rows: the share of random divisions of its rows and
         the user's that are as far apart as these are. Small values speak against one distribution; of each learnware
@@ -117,7 +118,8 @@ class SearchResult:
     work : mapping
         Counts and seconds per stage. Of a scan: `scanned` specifications, `evaluated` ones in float64. Of bounds:
         `bounds` looked at, `refined` ones with all their coordinates, `evaluated` specifications, of them those that
-        have no sketch yet (`unsketched`). Of bounds that hold with a chance: `audited`, exact values that were compared
+        have no sketch yet (`unsketched`). `damaged`: specifications of the space whose sketches can't be read, so that
+        they are computed or scanned. Of bounds that hold with a chance: `audited`, exact values that were compared
         with their estimates, and `largest_z`, by how many standard deviations one of them was off at most.
     skipped : int
         Specifications left out for their type, input shape or gamma.
@@ -134,8 +136,9 @@ class SearchResult:
         drawn when the dock was sketched. It rests on the central limit theorem and is no proof. None by other methods.
     warnings : tuple of str
         What to know before relying on the result, in plain sentences: that all was compared under another gamma, which
-        the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, or that the chance was turned
-        off because an exact value was farther off its estimate than `chance` allows.
+        the dock's owner has set (`Dock.set_search_gamma`), that this gamma does not rank, that the chance was turned
+        off because an exact value was farther off its estimate than `chance` allows, or which files of sketches can't
+        be read, which is also a Python warning, `errors.SketchWarning`: the result is the same, the search slower.
     reliability : Reliability or None
         Whether the inputs tell which of the models is right, or only labels can; None where the dock has no peer review
         of them.

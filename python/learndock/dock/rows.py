@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from learndock.dock.id_lists import read_ids
+from learndock.dock.id_lists import listed_ids, read_ids
 from learndock.dock.space import Space
 from learndock.dock.tables import (
     learnwares,
@@ -229,10 +229,10 @@ def insert_semantic(connection: sa.Connection, learnware_id: int, semantic: Sema
 
 def remove_semantics(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Delete the semantic part of learnwares, and what finds it."""
-    for some in batches(ids):
-        connection.execute(semantics.delete().where(semantics.c.learnware_id.in_(some)))
-        connection.execute(tags.delete().where(tags.c.learnware_id.in_(some)))
-        forget_texts(connection, some)
+    listed = listed_ids(np.array(ids, dtype=np.int64))
+    connection.execute(semantics.delete().where(semantics.c.learnware_id.in_(listed)))
+    connection.execute(tags.delete().where(tags.c.learnware_id.in_(listed)))
+    forget_texts(connection, ids)
 
 
 def insert_pending(connection: sa.Connection, specs: Iterable[PendingSpec], space: int) -> None:
@@ -252,33 +252,26 @@ def insert_pending(connection: sa.Connection, specs: Iterable[PendingSpec], spac
 
 def remove_pending(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Delete specifications that no segment holds; ids without one are passed over."""
-    for some in batches(ids):
-        connection.execute(pending.delete().where(pending.c.learnware_id.in_(some)))
+    connection.execute(pending.delete().where(pending.c.learnware_id.in_(listed_ids(np.array(ids, dtype=np.int64)))))
 
 
 def remove_learnwares(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Delete learnwares with all rows that are theirs; copies in segments are for `bury`."""
     remove_semantics(connection, ids)
     remove_pending(connection, ids)
-    for some in batches(ids):
-        connection.execute(learnwares.delete().where(learnwares.c.id.in_(some)))
+    connection.execute(learnwares.delete().where(learnwares.c.id.in_(listed_ids(np.array(ids, dtype=np.int64)))))
 
 
 def existing_ids(connection: sa.Connection, ids: Iterable[int]) -> set[int]:
     """Which of the ids are in the catalog."""
-    found: set[int] = set()
-    for some in batches(list(ids)):
-        found.update(connection.execute(sa.select(learnwares.c.id).where(learnwares.c.id.in_(some))).scalars())
-    return found
+    listed = listed_ids(np.fromiter(ids, dtype=np.int64))
+    return set(read_ids(connection, sa.select(learnwares.c.id).where(learnwares.c.id.in_(listed))).tolist())
 
 
 def rows_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, sa.Row[Any]]:
     """The learnwares of the given ids, without their semantic part."""
-    found: dict[int, sa.Row[Any]] = {}
-    for some in batches(ids):
-        rows = connection.execute(sa.select(learnwares).where(learnwares.c.id.in_(some)))
-        found.update((row.id, row) for row in rows)
-    return found
+    listed = listed_ids(np.array(ids, dtype=np.int64))
+    return {row.id: row for row in connection.execute(sa.select(learnwares).where(learnwares.c.id.in_(listed)))}
 
 
 def whole_rows_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, sa.Row[Any]]:

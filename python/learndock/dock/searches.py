@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from learndock._validation import limit, positive_integer, random_generator
+from learndock.dock.damage import with_damage
 from learndock.dock.filters import Filter
 from learndock.dock.fits import with_fits
 from learndock.dock.listing import ranked
@@ -212,6 +213,8 @@ class DockSearches(OpenedDock):
                 require_searchable(specs[i], view.scaling, "spec" if len(specs) == 1 else f"specs[{i}]")
             users = [under_gamma(specs[i], view.search_gamma) for i in places]
             found = with_sentence(search_space(view, users, asked), space, view.search_gamma)
+            if method != "exact":  # which looks at no sketch
+                found = with_damage(found, view)
             judged = with_fits(found, users, view, space=space, catalog=self._catalog, store=self._store)
             judged = with_scaling_said(judged, users, view, self._catalog)
             judged = with_reviews(judged, self._catalog, rule=rule)

@@ -124,11 +124,12 @@ def open_segment(folder: Path) -> Segment:
 def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
     """Map the .npy file of an array in a folder; ValueError where it is no such array."""
     try:
-        array = np.load(folder / f"{label}.npy", mmap_mode="r", allow_pickle=False)
-    except EOFError:
-        raise ValueError(f"{label}: the file is empty") from None
-    if array.dtype != dtype or array.ndim != ndim:
-        raise ValueError(f"{label}: got {array.dtype} of {array.ndim} dimensions")
+        with np.errstate(over="raise"):  # of a shape that no memory holds
+            array = np.lib.format.open_memmap(folder / f"{label}.npy", mode="r")
+    except (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{label}.npy: {str(error) or type(error).__name__}") from None
+    if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
+        raise ValueError(f"{label}.npy: got {array.dtype} of {array.ndim} dimensions")
     # A plain view of the map: np.memmap's bookkeeping costs more than a small search.
     plain: npt.NDArray[Any] = array.view(np.ndarray)
     return plain

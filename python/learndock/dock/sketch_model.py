@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 import uuid
 from dataclasses import asdict, dataclass, replace
@@ -84,6 +85,13 @@ class SketchFacts:
     def pays(self) -> bool:
         """Whether bounds are likely to spare a search most of a scan."""
         return self.predicted <= self.specs / 3
+
+    def require_numbers(self) -> None:
+        """Raise ValueError where a value, read from a file, is no number."""
+        for name in ("gamma", "correlation", "noise_share", "specs", "predicted", "features"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                raise ValueError(f"{name}: got {value!r:.80}")
 
     @property
     def bytes_a_spec(self) -> int:
@@ -176,8 +184,16 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
 
 
 def open_model(folder: Path, space: Space) -> SketchModel | None:
-    """Map the model of a space; None where it is not there: a copy of a dock has none until it is optimized."""
+    """Map the model of a space; None where it is not there: a copy of a dock has none until it is optimized.
+
+    Raises
+    ------
+    DockError
+        If it is damaged.
+    """
     try:
+        if not folder.exists():
+            return None
         about = json.loads((folder / "model.json").read_bytes())
         if about.pop("layout") != LAYOUT:
             return None
@@ -185,25 +201,22 @@ def open_model(folder: Path, space: Space) -> SketchModel | None:
             raise ValueError("model.json is not what was written")
         about["stages"] = tuple(about["stages"])
         facts = SketchFacts(**about)
+        facts.require_numbers()
         arrays: dict[str, Any] = {
             label: mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _arrays_of(facts).items()
         }
         model = SketchModel(folder.name, facts, **arrays)
         # Shapes that disagree are found here.
-        _ = model.core
+        _ = model.core, model.features
         dim = int(np.prod(space.input_shape))
         if (facts.gamma, model.landmarks.shape[1]) != (space.gamma, dim):
             raise ValueError(f"it is one of gamma {facts.gamma:g} and {model.landmarks.shape[1]} coordinates")
         if model.frequencies is not None and 2 * len(model.frequencies) != facts.features:
             raise ValueError(f"frequencies: got {len(model.frequencies)}")
-    except FileNotFoundError:
-        return None
     except OSError as error:
-        raise DockError(f"{folder}: the sketches' model can't be opened ({error.strerror or error})") from None
+        raise DockError(f"{error.filename or folder}: can't be opened ({error.strerror or error})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DockError(
-            f"{folder}: the sketches' model is damaged ({error}); `learndock optimize` makes another"
-        ) from None
+        raise DockError(f"{folder}: the sketches' model is damaged ({error})") from None
     return model
 
 

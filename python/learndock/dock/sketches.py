@@ -121,38 +121,36 @@ def write_sketches(segment_folder: Path, model: SketchModel, sketches: Sketches)
 
 
 def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketches | None:
-    """Map the sketches of a segment with `count` specifications; None where it has none of this model."""
+    """Map the sketches of a segment with `count` specifications; None where it has none of this model.
+
+    Raises
+    ------
+    DockError
+        If they are damaged.
+    """
     folder = sketches_folder(segment_folder, model.name)
     try:
+        if not folder.exists():
+            return None
         sketches = Sketches(*_mapped(folder, _ARRAYS))
         if model.facts.features and (folder / "feature_codes.npy").exists():
             sketches = replace(sketches, **dict(zip(_FEATURE_ARRAYS, _mapped(folder, _FEATURE_ARRAYS), strict=True)))
         if _has_norms(folder):
             sketches = replace(sketches, self_inner=_mapped(folder, _SELF_INNER)[0])
-    except FileNotFoundError:
-        return None
     except OSError as error:
-        raise DockError(f"{folder}: the sketches can't be opened ({error.strerror or error})") from None
+        raise DockError(f"{error.filename or folder}: can't be opened ({error.strerror or error})") from None
     except (ValueError, TypeError) as error:
-        raise DockError(f"{folder}: the sketches are damaged ({error}); `learndock optimize` makes others") from None
+        raise DockError(f"{folder}: the sketches are damaged ({error})") from None
     padded, stages = -(-count // _LANES) * _LANES, model.facts.stages
     shapes: tuple[tuple[int, ...], ...] = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
     if shapes != ((padded * stages[-1],), (len(stages), padded), (padded,)):
-        raise DockError(
-            f"{folder}: the sketches are damaged (their shapes are {shapes}); `learndock optimize` makes others"
-        )
+        raise DockError(f"{folder}: the sketches are damaged (their shapes are {shapes})")
     if sketches.feature_codes is not None and sketches.measures is not None:
         shapes = (sketches.feature_codes.shape, sketches.measures.shape)
         if shapes != ((padded * model.facts.features,), (3, padded)):
-            raise DockError(
-                f"{folder}: the sketches are damaged (the shapes of their features are {shapes}); "
-                "`learndock optimize` makes others"
-            )
+            raise DockError(f"{folder}: the sketches are damaged (the shapes of their features are {shapes})")
     if sketches.self_inner is not None and sketches.self_inner.shape != (count,):
-        raise DockError(
-            f"{folder}: the sketches are damaged (self_inner has the shape {sketches.self_inner.shape}); "
-            "`learndock optimize` makes others"
-        )
+        raise DockError(f"{folder}: the sketches are damaged (self_inner has the shape {sketches.self_inner.shape})")
     return sketches
 
 

@@ -64,6 +64,9 @@ class SpaceStats:
     search_gamma : float or None
         The gamma under which this space is searched, where its owner has set another than its own: all that is known of
         sketches is of this one. See `Dock.set_search_gamma`.
+    damaged : int
+        Specifications whose sketches can't be read, so that a search computes them: `Dock.verify` says why, `optimize`
+        makes them again.
     """
 
     space: Space
@@ -83,6 +86,7 @@ class SpaceStats:
     median_gamma: float | None
     features: int | None = None
     search_gamma: float | None = None
+    damaged: int = 0
 
     @property
     def advice(self) -> str | None:
@@ -103,6 +107,7 @@ _COLUMNS = (
     "segments",
     "waiting",
     "sketched",
+    "damaged",
     "point_bytes",
     "sketch_bytes",
     "sketch_bytes_a_spec",
@@ -123,6 +128,7 @@ HEADS = (
     "search gamma",
     "specs",
     "sketched",
+    "damaged",
     "bytes a spec",
     "landmarks",
     "stages",
@@ -184,6 +190,7 @@ def cells(one: SpaceStats) -> tuple[str, ...]:
         "" if one.search_gamma is None else f"{one.search_gamma:g}",
         f"{one.specs:,}",
         f"{one.sketched:,}",
+        f"{one.damaged:,}" if one.damaged else "",
         "" if one.sketch_bytes_a_spec is None else f"{one.sketch_bytes_a_spec:,}",
         "" if one.landmarks is None else f"{one.landmarks:,}",
         "/".join(map(str, one.stages or ())),
@@ -223,4 +230,5 @@ def _space_stats(space: Space, view: SpaceView) -> SpaceStats:
         median_gamma=None if model is None else model.median_gamma,
         features=None if model is None else model.facts.features,
         search_gamma=view.search_gamma,
+        damaged=sum(view.faults.values()),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -53,6 +54,8 @@ class SpaceView:
         Of the sketches.
     sketches : mapping of str to Sketches
         Those of the segments that have some.
+    damaged : mapping of str to str
+        Segments whose sketches, or whose model, can't be read, with what is wrong. They count as if they had none.
     search_gamma : float or None
         The gamma of all distances, of the model and the sketches, where that is another than the space's own. Segments
         hold <P, P> under the space's own.
@@ -71,6 +74,7 @@ class SpaceView:
     knows_data: bool = False
     model: SketchModel | None = None
     sketches: Mapping[str, Sketches] = field(default_factory=dict)
+    damaged: Mapping[str, str] = field(default_factory=dict)
     search_gamma: float | None = None
     norms: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     scaling: Scaling | None = None
@@ -115,6 +119,15 @@ class SpaceView:
     def sketched(self) -> int:
         """How many specifications have a sketch; they come first in the order of `ids`."""
         return int(self.starts[len(self.sketches)])
+
+    @cached_property
+    def faults(self) -> Mapping[str, int]:
+        """What is wrong with sketches, and how many specifications have none therefore that a search can read."""
+        counts = Counter[str]()
+        for name, start, end in zip(self.named, self.starts, self.starts[1:], strict=False):
+            if name in self.damaged:
+                counts[self.damaged[name]] += int(np.count_nonzero(self._alive[start:end]))
+        return counts
 
     @cached_property
     def sketch_set(self) -> _core.SketchSet:
@@ -215,7 +228,7 @@ class SpecStore:
 
     def view(self, space: Space) -> SpaceView:
         """The space as it is now."""
-        for _ in range(_ATTEMPTS):
+        for left in reversed(range(_ATTEMPTS)):
             with self._catalog.reading() as connection:
                 generation = rows.generation(connection)
                 known = self._views.get(space)
@@ -225,11 +238,17 @@ class SpecStore:
                     view = self._load(connection, space, generation, known)
                 except FileNotFoundError:
                     continue
+            if view.damaged and left and self._generation() != generation:
+                continue  # what can't be read may be what a writer has just put something else in the place of
             if view.segments:
                 with self._lock:
                     self._views[space] = view
             return view
         raise DockError(f"{self._layout.root}: segments that the catalog names are missing; the dock is damaged")
+
+    def _generation(self) -> int:
+        with self._catalog.reading() as connection:
+            return rows.generation(connection)
 
     def counts(self, *, any_status: bool) -> dict[Space, int]:
         """How many learnwares each space has, usable ones or all."""
@@ -253,7 +272,9 @@ class SpecStore:
             named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
         search_gamma = rows.search_gamma_by_id(connection).get(space_id)
         searched = space if search_gamma is None else replace(space, gamma=search_gamma)
-        model, sketches = self._sketches(connection, space_id, searched, named, None if known is None else known.model)
+        model, sketches, damaged = self._sketches(
+            connection, space_id, searched, named, None if known is None else known.model
+        )
         named = {name: named[name] for name in (*sketches, *(name for name in named if name not in sketches))}
         specs = rows.pending_specs(connection, space_id)
         waiting = segment_of(specs, dim=int(np.prod(space.input_shape))) if specs else None
@@ -267,6 +288,7 @@ class SpecStore:
             rows.knows_data(connection, space_id),
             model,
             sketches,
+            damaged,
             search_gamma,
             _norms_known(known, search_gamma, named),
             scaling_rows.kept_scaling(connection, space_id),
@@ -279,19 +301,32 @@ class SpecStore:
         space: Space,
         named: Mapping[str, Segment],
         known: SketchModel | None,
-    ) -> tuple[SketchModel | None, dict[str, Sketches]]:
-        """The model of a space's sketches, and those of its segments that have some."""
+    ) -> tuple[SketchModel | None, dict[str, Sketches], dict[str, str]]:
+        """The model of a space's sketches, those of its segments that have some, and what is wrong with others.
+
+        Sketches spare work and change no answer: what can't be read is done without.
+        """
         name = rows.sketch_model_names(connection).get(space_id)
         if known is not None and known.name == name:
             model: SketchModel | None = known
         else:
-            model = None if name is None else open_model(self._layout.sketches / name, space)
+            try:
+                model = None if name is None else open_model(self._layout.sketches / name, space)
+            except DockError as error:
+                return None, {}, dict.fromkeys(named, str(error))
         if model is None:
-            return None, {}
-        found = {
-            name: open_sketches(self._layout.segment(name), model, len(segment)) for name, segment in named.items()
-        }
-        return model, {name: sketches for name, sketches in found.items() if sketches is not None}
+            return None, {}, {}
+        found: dict[str, Sketches] = {}
+        damaged: dict[str, str] = {}
+        for name, segment in named.items():
+            try:
+                sketches = open_sketches(self._layout.segment(name), model, len(segment))
+            except DockError as error:
+                damaged[name] = str(error)
+                continue
+            if sketches is not None:
+                found[name] = sketches
+        return model, found, damaged
 
     def clear(self) -> None:
         """Let go of all segments."""

@@ -91,8 +91,9 @@ def insert_texts(connection: sa.Connection, learnware_id: int, name: str, descri
 
 
 def forget_texts(connection: sa.Connection, learnware_ids: Sequence[int]) -> None:
-    """Remove the texts of a few thousand learnwares at most; those that have none are passed over."""
-    connection.execute(texts.delete().where(texts.c.rowid.in_(learnware_ids)))
+    """Remove the texts of learnwares; those that have none are passed over."""
+    listed = listed_ids(np.array(learnware_ids, dtype=np.int64))
+    connection.execute(texts.delete().where(texts.c.rowid.in_(listed)))
 
 
 def holds(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["SemanticQuery"]
 
 _TEXT_KEYS = ("Name", "Description")
-# Keys of a user's dict that filter nothing here: the sides are for the heterogeneous search.
+# Keys of a user's dict that filter nothing.
 _KEYS_LEFT_ALONE = ("Input", "Output")
 # A learnware's description may be long; what somebody looks for in it is not.
 _LONGEST_TEXT = 10_000
@@ -28,9 +28,10 @@ class SemanticQuery:
     """A filter over learnwares: those whose every asked key holds one of the values asked for, and the text asked for.
 
     A text is looked for in name *and* description of a learnware, whichever of the two it was given as, and without
-    regard to upper and lower case (the reference's rule). A dock first looks for learnwares that hold every text as it
-    is; only where there is none, for those where each is similar enough to a part of the name or of the description
-    (`rapidfuzz.fuzz.partial_ratio` of 75 or more).
+    regard to upper and lower case (the reference's rule). Of the learnwares that the other keys let through, a dock
+    first looks for those that hold every text as it is; only where there is none, for those where each is similar
+    enough to a part of the name or of the description (`rapidfuzz.fuzz.partial_ratio` of 75 or more; of more than 4,000
+    in question, those are compared that share most of the texts' rarer trigrams).
 
     Parameters
     ----------
@@ -43,7 +44,8 @@ class SemanticQuery:
     Raises
     ------
     SemanticError
-        The message lists every value that is in no list, with its key and the allowed ones.
+        The message lists every value that is in no list, with its key and the allowed ones, and every text that is
+        longer than 10,000 characters or can't be stored.
 
     Examples
     --------
@@ -149,8 +151,8 @@ class SemanticQuery:
         Parameters
         ----------
         asked : SemanticQuery, SemanticSpecification or mapping
-            A specification asks for learnwares that share its classes and at least one value of each of its tags, of
-            whatever name; a mapping is read by `from_dict`, its Name and Description too.
+            A specification asks for learnwares that share its classes, but for a Model of "Others", and at least one
+            value of each of its tags, of whatever name; a mapping is read by `from_dict`, its Name and Description too.
 
         Returns
         -------

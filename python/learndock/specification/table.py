@@ -199,7 +199,7 @@ class RKMETableSpecification:
         Returns
         -------
         RKMETableSpecification
-            With `num_points` = n and `fit_mmd2`, above 16,384 rows an estimate (see `kernels.ReducedSet`). Unless
+            With `num_points` = n and `fit_mmd2`, above 3,000 rows an estimate (see `kernels.ReducedSet`). Unless
             `reduce=False`, no point equals a row of the data.
 
         Raises
