@@ -70,10 +70,19 @@ def try_model(
     first, *others = np.split(outputs, ends[:-1])
     centre = weighted_mean(first, own.weights)
     variance, _ = weighted_moments(point_losses(first, centre, meaning), own.weights)
-    loss = getattr(getattr(learnware, "validation", None), "loss", None)
+    loss = _validation_loss(learnware)
     return Trial(
         OwnOutputs(number, meaning.key, columns, first, variance, loss), dict(zip(sketches, others, strict=True))
     )
+
+
+def _validation_loss(learnware: Learnware) -> float | None:
+    """What the model lost on rows of its developer's, in the unit of losses on sketches."""
+    validation = learnware.validation
+    if validation is None:
+        return None
+    # The Brier score of a class for certain is 0 or 2.
+    return 2 * validation.loss if validation.measure == "error rate" else validation.loss
 
 
 def losses_on(
