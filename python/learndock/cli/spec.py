@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,11 +41,17 @@ def spec(
         Path | None,
         typer.Option("--scaling", help="Standardise the columns by this file, as `learndock scaling` writes it."),
     ] = None,
+    privacy_report: Annotated[
+        bool, typer.Option("--privacy-report", help="Say how near the points come to rows of the data.")
+    ] = False,
+    refuse_copies: Annotated[
+        bool, typer.Option("--refuse-copies", help="End with an error, and write nothing, if a point equals a row.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make the statistical specification (RKME) of a table of data."""
     from learndock.cli.data_file import read_data_file
-    from learndock.errors import ScaleWarning
+    from learndock.errors import InvalidArgument, ScaleWarning
     from learndock.specification import RKMETableSpecification, Scaling
 
     output_file(output, overwrite=True)
@@ -62,11 +68,14 @@ def spec(
             reduce=not no_reduce,
             scaling=standardised_by,
         )
+        report = specification.privacy_report(table) if privacy_report or refuse_copies else None
+        if refuse_copies and report is not None and report.copies_in_float32:
+            raise InvalidArgument(f"--refuse-copies: nothing is written; {report.message}")
         specification.save(output)
     for remark in remarks:
         message_line(f"warning: {remark.message}")
     kept, features = specification.points.shape
-    facts = {
+    facts: dict[str, Any] = {
         "path": str(output),
         "rows": specification.num_points,
         "features": features,
@@ -74,8 +83,11 @@ def spec(
         "gamma": specification.gamma,
         "fit_mmd2": specification.fit_mmd2,
     }
+    said = report if privacy_report else None
     if as_json:
-        print_json(facts)
+        print_json(facts if said is None else {**facts, "privacy": said.to_dict()})
         return
     closeness = "" if specification.fit_mmd2 is None else f", squared MMD to them {specification.fit_mmd2:.3g}"
     print_line(f"{output}: {kept} points for {facts['rows']} rows of {features} features{closeness}")
+    if said is not None:
+        print_line(f"privacy: {said.message}")

@@ -8,28 +8,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from learndock.specification.gamma import median_gamma
     from learndock.specification.load import load_spec
+    from learndock.specification.privacy import PrivacyReport, privacy_report
     from learndock.specification.scaling import Scaling
     from learndock.specification.semantic import SemanticSpecification
     from learndock.specification.semantic_query import SemanticQuery
     from learndock.specification.table import RKMETableSpecification
 
 __all__ = [
+    "PrivacyReport",
     "RKMETableSpecification",
     "Scaling",
     "SemanticQuery",
     "SemanticSpecification",
     "load_spec",
     "median_gamma",
+    "privacy_report",
 ]
 
 # The semantic part needs pydantic; a table specification does not.
 _HOMES = {
+    "PrivacyReport": "privacy",
     "RKMETableSpecification": "table",
     "Scaling": "scaling",
     "SemanticQuery": "semantic_query",
     "SemanticSpecification": "semantic",
     "load_spec": "load",
     "median_gamma": "gamma",
+    "privacy_report": "privacy",
 }
 
 

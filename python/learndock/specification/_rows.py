@@ -51,13 +51,10 @@ def move_off_rows(
     Returns the points and whether any was moved.
     """
     points = points.copy()
-    # Random odd multipliers: rows of equal hash are equal, but for an accident of 2^-64 that moves a point in vain.
-    halves = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1], dtype=np.int64)
-    multipliers = np.asarray(2 * halves + 1, dtype=np.uint64)
-    of_rows = _hashes(rows, multipliers)
+    of_rows = row_hashes(rows, np.float32)
     distance = _NUDGE * length
     moved = False
-    while (on_row := _members(_hashes(points, multipliers), of_rows)).any():
+    while (on_row := members(row_hashes(points, np.float32), of_rows)).any():
         moved = True
         direction = generator.normal(size=(int(on_row.sum()), points.shape[1]))
         points[on_row] += distance * direction / np.linalg.norm(direction, axis=1, keepdims=True)
@@ -65,16 +62,23 @@ def move_off_rows(
     return points, moved
 
 
-def _hashes(rows: FloatArray, multipliers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def row_hashes(rows: FloatArray, scalar: type[np.float32 | np.float64]) -> npt.NDArray[np.uint64]:
+    """A number for each row as it is in float32 or float64: rows of equal hash are equal, but for an accident of 2^-64.
+
+    Column by column, so that many rows are not copied.
+    """
     hashes = np.zeros(len(rows), dtype=np.uint64)
+    # Random odd multipliers.
+    halves = np.random.default_rng(0).integers(1 << 62, size=rows.shape[1], dtype=np.int64)
     with np.errstate(over="ignore"):
-        for column, multiplier in zip(rows.T, multipliers, strict=True):
-            bits = (column.astype(np.float32) + np.float32(0)).view(np.uint32)  # -0 becomes 0
-            hashes += bits * multiplier
+        for column, multiplier in zip(rows.T, np.asarray(2 * halves + 1, dtype=np.uint64), strict=True):
+            bits = (column.astype(scalar) + scalar(0)).view(f"u{scalar().nbytes}")  # -0 becomes 0
+            hashes = (hashes ^ bits) * multiplier
+            hashes ^= hashes >> np.uint64(29)  # a product's high bits know of all: those of small integers are high
     return hashes
 
 
-def _members(few: npt.NDArray[np.uint64], many: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def members(few: npt.NDArray[np.uint64], many: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """np.isin, which would sort the many."""
     ordered = np.sort(few)
     nearest = ordered[np.minimum(np.searchsorted(ordered, many), len(few) - 1)]

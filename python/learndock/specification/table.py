@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from learndock.specification.privacy import PrivacyReport
+
     FloatArray = npt.NDArray[np.float64]
 
 __all__ = ["RKMETableSpecification"]
@@ -200,7 +202,7 @@ class RKMETableSpecification:
         -------
         RKMETableSpecification
             With `num_points` = n and `fit_mmd2`, above 3,000 rows an estimate (see `kernels.ReducedSet`). Unless
-            `reduce=False`, no point equals a row of the data.
+            `reduce=False`, no point equals a row of the data; how near they come, `privacy_report` says.
 
         Raises
         ------
@@ -401,6 +403,19 @@ class RKMETableSpecification:
         candidates = around + generator.normal(scale=_HERDING_SPREAD * self._gamma**-0.5, size=around.shape)
         mean = kernels.embed(self._points, self._weights, candidates, gamma=self._gamma, threads=threads)
         return candidates, mean
+
+    def privacy_report(self, X: Any, *, threads: int | None = None) -> PrivacyReport:
+        """How near the points come to rows of the data: see `learndock.specification.privacy_report`.
+
+        Parameters
+        ----------
+        X : array, DataFrame or tensor of shape (n, d)
+            The data, in its own units.
+        threads : int, optional
+        """
+        from learndock.specification.privacy import privacy_report
+
+        return privacy_report(self, X, threads=threads)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the specification: the reference's JSON, or arrays where the name ends in .npz.
