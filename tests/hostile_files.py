@@ -754,6 +754,48 @@ for what, by, files, says in [
 ]:
     hostile(f"held-out rows: {what}", by, LearnwareError, says)(lambda files=files: files)
 
+# Labelled sketches: the specification has two points, the semantic part is of a regression of one target.
+
+
+def with_labels(means: bytes, task: str = "") -> dict[str, bytes]:
+    files = {
+        "learnware.yaml": YAML + b"labelled_sketch: {file_name: labelled_sketch.npy}\n",
+        "labelled_sketch.npy": means,
+    }
+    if task:
+        task_of = {"Task": {"Type": "Class", "Values": [task]}, "Output": {"Dimension": 2, "Description": {}}}
+        files["semantic_specification.json"] = json.dumps({**SEMANTIC, **task_of}).encode()
+    return files
+
+
+_MEANS = "a row of finite floats, or of NaN, for each point, as wide as the semantic part's Output"
+_SHARES = "shares of classes are none negative, and of sum 1"
+for what, by, files, says in [
+    ("a pickle", _NUMBERS, with_labels(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", b".")), "dtype"),
+    ("10^18 elements", _CLAIM, with_labels(npy(described("(1000000000, 1000000000)"))), "claims shape"),
+    ("no header", _HEADER, with_labels(b"means"), "in NumPy's format"),
+    ("a mean too many", _MEANS, with_labels(plain(np.zeros((3, 1)))), "with 2 rows"),
+    ("another width", _MEANS, with_labels(plain(np.zeros((2, 2)))), "expected 1 columns"),
+    ("one axis", _MEANS, with_labels(plain(np.zeros(2))), "with 2 rows"),
+    ("bytes for floats", _MEANS, with_labels(plain(np.zeros((2, 1), np.int8))), "float32 or float64"),
+    ("infinity", _MEANS, with_labels(plain([[np.inf], [0.0]])), "finite"),
+    ("1e200", _MEANS, with_labels(plain([[1e200], [0.0]])), "magnitudes"),
+    ("a row half of NaN", _MEANS, with_labels(plain([[0.5, np.nan], [0.5, 0.5]]), "Classification"), "NaN alone"),
+    ("shares of sum 2", _SHARES, with_labels(plain(np.ones((2, 2))), "Classification"), "of sum 1"),
+    ("a negative share", _SHARES, with_labels(plain([[1.5, -0.5]] * 2), "Classification"), "none negative"),
+    ("a task without labels", _MEANS, with_labels(plain(np.zeros((2, 2))), "Others"), "a Classification or a Reg"),
+    ("65 MiB", "a limit on the file, before it is read", with_labels(bytes(65 * 2**20)), "is larger than"),
+]:
+    hostile(f"a labelled sketch: {what}", by, LearnwareError, says)(lambda files=files: files)
+
+no_specification = {
+    "learnware.yaml": b"model: {class_name: Model}\nstat_specifications: []\nlabelled_sketch: {file_name: means.npy}\n",
+    "means.npy": plain(np.zeros((2, 1))),
+}
+hostile("a labelled sketch: of no specification", _MEANS, LearnwareError, "expected a specification")(
+    lambda: no_specification
+)
+
 
 # The semantic part.
 

@@ -62,7 +62,9 @@ class Runnable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OwnOutputs:
-    """What a model says at the points of its own specification.
+    """What counts as the truth at the points of a specification: its own model's outputs.
+
+    Where the learnware ships mean labels of its points (see `Learnware.pack`), these in their place.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.peer_rows import OwnOutputs, PeerLosses
 from learndock.errors import LearndockError
 from learndock.peers import point_losses, truth_of
-from learndock.peers.losses import weighted_mean, weighted_moments
+from learndock.peers.losses import in_order_of_names, weighted_mean, weighted_moments
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -36,7 +36,7 @@ class Trial:
     Attributes
     ----------
     own : OwnOutputs
-        At the points of its own specification.
+        What counts as the truth at the points of its own specification.
     outputs : mapping of int to ndarray of shape (K_j, columns)
         At the points of the sketches that it was tried on; none where it failed.
     """
@@ -55,7 +55,8 @@ def try_model(
     """Have a model predict all points in one call. Whatever it does, that is a result: a failure is kept as such.
 
     Points are those that the dock holds, in the units of the data: of what travels to the model, nothing is a row of
-    anybody's.
+    anybody's. Where a learnware ships mean labels of its points, they are the truth there, and its model's output only
+    where it ships none.
     """
     columns = meaning.dimension or 0
     specs = [own, *sketches.values()]
@@ -67,13 +68,23 @@ def try_model(
         failure = " ".join(str(error).split())[:_LONGEST_FAILURE]
         return Trial(OwnOutputs(number, meaning.key, columns, None, failure=failure), {})
     ends = np.cumsum([len(spec.points) for spec in specs])
-    first, *others = np.split(outputs, ends[:-1])
-    centre = weighted_mean(first, own.weights)
-    variance, _ = weighted_moments(point_losses(first, centre, meaning), own.weights)
+    said, *others = np.split(outputs, ends[:-1])
+    truth = _truth(said, learnware.labelled_sketch, meaning)
+    centre = weighted_mean(truth, own.weights)
+    variance, _ = weighted_moments(point_losses(truth, centre, meaning), own.weights)
     loss = _validation_loss(learnware)
     return Trial(
-        OwnOutputs(number, meaning.key, columns, first, variance, loss), dict(zip(sketches, others, strict=True))
+        OwnOutputs(number, meaning.key, columns, truth, variance, loss), dict(zip(sketches, others, strict=True))
     )
+
+
+def _truth(said: FloatArray, means: FloatArray | None, meaning: OutputMeaning) -> FloatArray:
+    """A model's own output at its points, or the mean label where it ships one."""
+    # Opened by itself, a learnware was checked against a semantic part of its own.
+    if means is None or means.shape != said.shape:
+        return said
+    labels = np.clip(in_order_of_names(means, meaning), -_LARGEST, _LARGEST)
+    return np.where(np.isnan(labels), said, labels)
 
 
 def _validation_loss(learnware: Learnware) -> float | None:
@@ -94,7 +105,7 @@ def losses_on(
     meaning: OutputMeaning,
     mmd2: float,
 ) -> PeerLosses | None:
-    """What a model loses on a sketch with the owner's outputs as the truth; None where there are none."""
+    """What a model loses on a sketch with what its owner says as the truth; None where nothing is said."""
     if truth.outputs is None or truth.outputs.shape != outputs.shape:
         return None
     losses = point_losses(outputs, truth.outputs, meaning)

@@ -36,8 +36,10 @@ class DockReviews(DockContents):
         Each learnware's peers are the 20 nearest whose outputs mean the same (classification and regression; see
         `learndock.learnware.meaning`). Its model is tried on their sketches and theirs on its own, each in a process of
         its own; what a model loses at each point of a sketch, with the owner's output there as the truth, is kept in
-        the dock: about 100 numbers a pair. No label and no row of anybody's takes part. `submit` and `update` try the
-        new model on its peers' sketches, since it is running then; what that leaves is for this verb.
+        the dock: about 100 numbers a pair. No label and no row of anybody's takes part, but for the mean labels that a
+        learnware may ship (``Learnware.pack(..., labelled_sketch=)``): these are the truth at its points then. `submit`
+        and `update` try the new model on its peers' sketches, since it is running then; what that leaves is for this
+        verb.
 
         Searches then give `Hit.predicted_loss` and `SearchResult.reliability`, and `get` gives learnwares a record of
         it, which `learndock.reuse.LocalCompetence` weights them by.

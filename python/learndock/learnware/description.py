@@ -55,6 +55,8 @@ class LearnwareDescription:
         The semantic specification's file inside the folder, if there is one.
     held_out_file : str or None
         The file of held-out rows inside the folder, if it ships some.
+    labelled_sketch_file : str or None
+        The file of mean labels at the specification's points, if it ships some.
     validation : Validation or None
         How well the model did on its developer's rows, if it says so.
     name, id : str or None
@@ -65,6 +67,7 @@ class LearnwareDescription:
     specifications: tuple[SpecificationEntry, ...]
     semantic_file: str | None = None
     held_out_file: str | None = None
+    labelled_sketch_file: str | None = None
     validation: Validation | None = None
     name: str | None = None
     id: str | None = None
@@ -95,12 +98,15 @@ class LearnwareDescription:
         """
         root = Path(folder)
         content = load_yaml(root / FILE, max_bytes=max_bytes)
-        held_out = held_out_name(content)
+        held_out, labelled_sketch = (_data_name(content, key) for key in ("held_out", "labelled_sketch"))
         return cls(
             model=_model(root, _section(content, "model")),
             specifications=_specifications(root, content.get("stat_specifications")),
             semantic_file=_semantic_file(root, _section(content, "semantic_specification")),
             held_out_file=None if held_out is None else _file(root, "held_out.file_name", held_out),
+            labelled_sketch_file=(
+                None if labelled_sketch is None else _file(root, "labelled_sketch.file_name", labelled_sketch)
+            ),
             validation=_validation(content.get("validation")),
             name=_text(content, "name"),
             id=_text(content, "id"),
@@ -115,8 +121,7 @@ def held_out_name(content: Mapping[str, Any]) -> str | None:
     LearnwareError
         What it gives can't be the name of a file inside the folder.
     """
-    section = _section(content, "held_out")
-    return str(_inside("held_out.file_name", section.get("file_name"))) if section else None
+    return _data_name(content, "held_out")
 
 
 def find_root(folder: str | PathLike[str]) -> Path:
@@ -135,6 +140,11 @@ def find_root(folder: str | PathLike[str]) -> Path:
     if len(tops) == 1 and not tops[0].is_symlink() and (tops[0] / FILE).is_file():
         return tops[0]
     raise LearnwareError(f"{FILE} is missing: it lies neither at the top nor in a single top folder")
+
+
+def _data_name(content: Mapping[str, Any], key: str) -> str | None:
+    section = _section(content, key)
+    return str(_inside(f"{key}.file_name", section.get("file_name"))) if section else None
 
 
 def _validation(section: object) -> Validation | None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learndock._npy import BadArray, bounded_array
+from learndock._npy import BadArray, strangers_array
 from learndock._validation import finite
 from learndock._yaml import parse_yaml
 from learndock.errors import InvalidArgument, LearnwareError
@@ -50,14 +48,9 @@ def read_held_out(content: bytes, *, name: str, columns: int | None = None) -> F
         If it holds no table of finite numbers of at most 1,000 rows.
     """
     try:
-        # What NumPy and ast have to say about a header is no concern of the reader's.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array = bounded_array(io.BytesIO(content), size=len(content), most_numbers=len(content), name=name)
+        array = strangers_array(content, name=name)
     except BadArray as error:
         raise LearnwareError(f"held_out: {error}") from None
-    except Exception as error:
-        raise LearnwareError(f"held_out: expected {name} in NumPy's format ({error!s:.500})") from None
     if array.dtype not in (np.float32, np.float64) or array.ndim != 2 or not array.size or len(array) > MOST_ROWS:
         raise LearnwareError(
             f"held_out: expected a table of float32 or float64 with 1 to {MOST_ROWS} rows in {name}, got "

@@ -53,6 +53,9 @@ class Learnware:
         The semantic part.
     held_out : ndarray of float64 or None
         Rows that it ships, shape (n, d); see `pack`.
+    labelled_sketch : ndarray of float64 or None
+        Mean labels that it ships of the points of its specification, shape (K, columns), NaN where there are none; in
+        the order of the semantic specification's Output. See `pack`.
     peers : PeerRecord or None
         What it loses on the sketches of its peers, where a dock that has reviewed it gave it out.
     validation : Validation or None
@@ -77,6 +80,7 @@ class Learnware:
     specification: RKMETableSpecification | None
     semantic: SemanticSpecification | None
     held_out: npt.NDArray[np.float64] | None
+    labelled_sketch: npt.NDArray[np.float64] | None
     peers: PeerRecord | None
     validation: Validation | None
     requirements: tuple[str, ...]
@@ -168,11 +172,13 @@ class Learnware:
         overwrite: bool = False,
         held_out: Any = None,
         validation: tuple[Any, Any] | None = None,
+        labelled_sketch: tuple[Any, Any] | None = None,
     ) -> Path:
         """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
         See `learndock.learnware.pack`, which this calls. Rows given as `held_out` are in the zip as they are: they
-        leave your machine. Of those given as `validation`, a pair (X, y), only a few numbers are.
+        leave your machine. Of those given as `validation`, a pair (X, y), only a few numbers are, and of those given
+        as `labelled_sketch` mean labels around the points of the specification.
         """
         from learndock.learnware.package import pack
 
@@ -184,6 +190,7 @@ class Learnware:
             overwrite=overwrite,
             held_out=held_out,
             validation=validation,
+            labelled_sketch=labelled_sketch,
         )
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -285,22 +292,39 @@ class Learnware:
         elif semantic is not None and not isinstance(semantic, SemanticSpecification):
             semantic = SemanticSpecification.from_dict(semantic)
         self.semantic = semantic
-        self.held_out = None
+        self.held_out = self._held_out(limits)
+        self.labelled_sketch = self._labelled_sketch(limits)
         self.peers = None
-        if self.description.held_out_file is not None:
-            self.held_out = self._held_out(root / self.description.held_out_file, limits)
         self.validation = self.description.validation
         self.requirements = read_requirements(root)
 
-    def _held_out(self, file: Path, limits: ArchiveLimits) -> npt.NDArray[np.float64]:
+    def _held_out(self, limits: ArchiveLimits) -> npt.NDArray[np.float64] | None:
         from learndock.learnware.held_out import read_held_out
 
-        with file.open("rb") as stream:
+        name = self.description.held_out_file
+        if name is None:
+            return None
+        columns = None if self.specification is None else self.specification.input_shape[0]
+        content = self._data(name, limits, called="held_out")
+        return read_held_out(content, name=Path(name).name, columns=columns)
+
+    def _labelled_sketch(self, limits: ArchiveLimits) -> npt.NDArray[np.float64] | None:
+        from learndock.learnware.labelled_sketch import read_labelled_sketch
+
+        name = self.description.labelled_sketch_file
+        if name is None:
+            return None
+        content = self._data(name, limits, called="labelled_sketch")
+        return read_labelled_sketch(
+            content, name=Path(name).name, specification=self.specification, semantic=self.semantic
+        )
+
+    def _data(self, name: str, limits: ArchiveLimits, *, called: str) -> bytes:
+        with (self.folder / name).open("rb") as stream:
             content = stream.read(limits.specification_bytes + 1)
         if len(content) > limits.specification_bytes:
-            raise LearnwareError(f"held_out: {file.name} is larger than {limits.specification_bytes} bytes")
-        columns = None if self.specification is None else self.specification.input_shape[0]
-        return read_held_out(content, name=file.name, columns=columns)
+            raise LearnwareError(f"{called}: {Path(name).name} is larger than {limits.specification_bytes} bytes")
+        return content
 
 
 @contextlib.contextmanager

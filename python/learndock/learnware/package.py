@@ -16,10 +16,12 @@ import numpy as np
 
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.learnware._class_columns import class_columns
+from learndock.learnware._labelled_rows import labelled_rows
+from learndock.learnware._labelling import labelled
 from learndock.learnware._model_file import write_model
 from learndock.learnware._packed_answers import in_columns, predictions_of
-from learndock.learnware._validated import validated
 from learndock.learnware.held_out import MOST_ROWS
+from learndock.learnware.validation import Validation
 from learndock.runtime.scratch import private_folder, remove_folder
 from learndock.specification._rows import rows_of
 
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from learndock.learnware.validation import Validation
+    from learndock.learnware.labelled_sketch import LabelledSketch
     from learndock.specification import RKMETableSpecification, SemanticSpecification
 
-__all__ = ["pack"]
+__all__ = ["label_sketch", "pack"]
 
 # The process of the model may add up in another order than this one; labels must be equal.
 _RELATIVE_TOLERANCE = 1e-5
@@ -46,6 +48,7 @@ def pack(
     overwrite: bool = False,
     held_out: Any = None,
     validation: tuple[Any, Any] | None = None,
+    labelled_sketch: tuple[Any, Any] | None = None,
 ) -> Path:
     """Write a fitted scikit-learn model, with its specifications, as a learnware's zip.
 
@@ -75,13 +78,22 @@ def pack(
         At most 1,000 rows of the model's domain, best such as neither model nor specification has seen; NaN is replaced
         by its column's mean. With them, `Dock.search_rows` gives a user the p-value of a test whether their rows are of
         the same distribution. **These rows are put into the zip as they are: they leave your machine, and whoever gets
-        the learnware can read them.** By default none are, and the zip holds no row of your data.
+        the learnware can read them.** By default none are, and the zip holds no row of your data
+        (how near to rows the points of the specification come, its `privacy_report` says).
     validation : pair of array-like, optional
         (X, y): rows of shape (n, d) that the model has not seen, and their labels: numbers or descriptions of classes
         (n,), or targets, (n,) or (n, D). The zip gets a few numbers of them, no row and no label: how many there were,
         the model's loss and accuracy, the variance of targets, and, where it knows probabilities, the threshold of its
         confidence from which a user's expected accuracy is worked out without their labels (see `Validation` in
         learndock.learnware.validation). By default none.
+    labelled_sketch : pair of array-like, optional
+        (X, y) as for `validation`, which may be the same rows. The zip gets **mean labels of your rows around each
+        point of the specification**: shares of classes, or means of targets, where 10 effective rows or more are behind
+        a point, so that none has more than a third of a mean. A dock's peer review then judges models at these points
+        by your labels and not by what your model says. Whoever gets the learnware reads, for each such point, what
+        labels are like around it (a share of 1 says that all are of that class), and one who knows your rows already
+        can work out labels from the means where there are few rows for as many points: `label_sketch` shows what would
+        be shipped. By default nothing is.
 
     Returns
     -------
@@ -99,11 +111,14 @@ def pack(
     _check_dimensions(model, specification, semantic)
     rows = None if held_out is None else _checked_held_out(held_out, specification)
     settings, expected = _settings(model, specification, semantic)
-    measured = None if validation is None else validated(model, settings, validation, specification, semantic)
+    measured = None if validation is None else _validation(model, settings, validation, specification, semantic)
+    means = None
+    if labelled_sketch is not None:
+        means = _labelled(model, settings, labelled_sketch, expected, specification, semantic).means
     with contextlib.ExitStack() as undo:
         folder = private_folder("pack")
         undo.callback(remove_folder, folder)
-        _write_parts(folder, model, settings, specification, semantic, rows, measured)
+        _write_parts(folder, model, settings, specification, semantic, rows, measured, means)
         # Beside its final name, so that it can be renamed: nobody ever sees half a zip.
         unfinished = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
         undo.callback(unfinished.unlink, missing_ok=True)
@@ -115,6 +130,39 @@ def pack(
         _checked_target(path, overwrite)
         unfinished.replace(target)
     return target
+
+
+def label_sketch(
+    model: Any, X: Any, y: Any, *, specification: RKMETableSpecification, semantic: SemanticSpecification
+) -> LabelledSketch:
+    """Work out what `pack` would ship for ``labelled_sketch=(X, y)``, to look at before anything leaves.
+
+    Parameters
+    ----------
+    model : object
+        Fitted, as `pack` takes it.
+    X : array, DataFrame or tensor of shape (n, d)
+        Rows that the model has not seen.
+    y : array-like
+        Their labels: numbers or descriptions of classes (n,), or targets, (n,) or (n, D).
+    specification : RKMETableSpecification
+        Whose points get mean labels.
+    semantic : SemanticSpecification
+        Of a classification or a regression.
+
+    Returns
+    -------
+    LabelledSketch
+        The means; and, in `message`, how many there are and how many rows are behind each.
+
+    Raises
+    ------
+    InvalidArgument
+        As `pack`.
+    """
+    _check_dimensions(model, specification, semantic)
+    settings, expected = _settings(model, specification, semantic)
+    return _labelled(model, settings, (X, y), expected, specification, semantic)
 
 
 def _checked_target(path: str | PathLike[str], overwrite: bool) -> Path:
@@ -148,6 +196,31 @@ def _checked_held_out(held_out: Any, specification: RKMETableSpecification) -> n
             f"{rows.shape[1:]}"
         )
     return rows
+
+
+def _validation(
+    model: Any,
+    settings: dict[str, Any],
+    pair: tuple[Any, Any],
+    specification: RKMETableSpecification,
+    semantic: SemanticSpecification,
+) -> Validation:
+    found = labelled_rows(pair, model, settings, specification, semantic, name="validation")
+    measure = Validation.of_classes if semantic.task == "Classification" else Validation.of_targets
+    return measure(found.output, found.truth)
+
+
+def _labelled(
+    model: Any,
+    settings: dict[str, Any],
+    pair: tuple[Any, Any],
+    at_points: npt.NDArray[Any],
+    specification: RKMETableSpecification,
+    semantic: SemanticSpecification,
+) -> LabelledSketch:
+    found = labelled_rows(pair, model, settings, specification, semantic, name="labelled_sketch")
+    classes = semantic.output_dimension if semantic.task == "Classification" else None
+    return labelled(found, at_points, specification, classes=classes)
 
 
 def _settings(
@@ -189,6 +262,7 @@ def _write_parts(
     semantic: SemanticSpecification,
     held_out: npt.NDArray[np.float64] | None,
     validation: Validation | None,
+    means: npt.NDArray[np.float64] | None,
 ) -> None:
     import yaml
 
@@ -211,6 +285,9 @@ def _write_parts(
     if held_out is not None:
         description["held_out"] = {"file_name": "held_out.npy"}
         np.save(folder / "held_out.npy", held_out, allow_pickle=False)
+    if means is not None:
+        description["labelled_sketch"] = {"file_name": "labelled_sketch.npy"}
+        np.save(folder / "labelled_sketch.npy", means, allow_pickle=False)
     if validation is not None:
         description["validation"] = validation.to_dict()
     settings = {**settings, "file_name": file_name, "trusted": trusted}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["point_losses", "reviewable", "truth_of", "weighted_mean", "weighted_moments"]
+__all__ = ["in_order_of_names", "point_losses", "reviewable", "truth_of", "weighted_mean", "weighted_moments"]
 
 
 def reviewable(meaning: OutputMeaning) -> bool:
@@ -59,6 +59,11 @@ def truth_of(name: str, output: npt.NDArray[Any], meaning: OutputMeaning) -> Flo
             raise LearnwareError(f"{name}: expected {columns} columns, got predictions of shape {output.shape}")
         if meaning.task == "Classification":
             values = class_shares(values)
+    return in_order_of_names(values, meaning)
+
+
+def in_order_of_names(values: FloatArray, meaning: OutputMeaning) -> FloatArray:
+    """Columns that are in the order of a semantic specification's Output, in that of their names where it has any."""
     if meaning.names is not None:
         values = values[:, np.argsort(np.array(meaning.names), kind="stable")]
     return np.ascontiguousarray(values)
