@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["FEWEST_BEHIND", "rows_behind"]
 
 # Of a mean of ten effective rows no single row is more than 1 / sqrt(10), a third: the share p of one is at most
-# (sum p^2)^(1/2). Statistical offices ask for as many before they publish a cell of a table.
+# (sum p^2)^(1/2).
 FEWEST_BEHIND = 10
 
 
