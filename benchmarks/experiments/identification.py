@@ -64,8 +64,10 @@ _POINTS = 100
 class DockedModel:
     """A learnware of this process: what a site's model predicts, with its specification and what peers say."""
 
-    def __init__(self, id: str, model: Any, kind: str, classes: int, specification: Any, validation: Any) -> None:
-        self.id, self.specification, self.validation = id, specification, validation
+    validation = labelled_sketch = None
+
+    def __init__(self, id: str, model: Any, kind: str, classes: int, specification: Any) -> None:
+        self.id, self.specification = id, specification
         self.semantic = _semantic(kind, classes, specification.input_shape[0])
         self.peers: PeerRecord | None = None
         self._model, self._classes = model, classes if kind == "Classification" else 0
@@ -130,7 +132,7 @@ def world(task: ShiftedTask, data: Path, folder: Path, *, seed: int, rows: int, 
     specs = [sketch(site.X) for site in sites]
     ids = dock.ingest(points=[spec.points for spec in specs], weights=[spec.weights for spec in specs], gamma=gamma)
     models = [
-        DockedModel(id, model_of(task.kind, seed).fit(site.X, site.y), task.kind, classes, spec, None)
+        DockedModel(id, model_of(task.kind, seed).fit(site.X, site.y), task.kind, classes, spec)
         for id, site, spec in zip(ids, sites, specs, strict=True)
     ]
     if review:
