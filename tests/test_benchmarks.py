@@ -24,6 +24,7 @@ if not (ROOT / "benchmarks").is_dir():
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import baselines, exact, generators, report  # noqa: E402
+from benchmarks.experiments import identification  # noqa: E402
 
 KERNELS = ("inner_products", "simplex_qp", "herding", "reduced_set", "mixture", "dock", "floors")
 # What asv takes for a benchmark.
@@ -331,3 +332,56 @@ def test_the_experiment_on_what_fits_prints_a_table_with_few_false_alarms():
     assert len(rows) == 6
     assert all(row[1] == "0.0%" for row in rows)
     assert all(row[-2] == row[-1] == "0.0%" for row in rows if row[0].endswith(", 1"))  # misses, and nothing said
+
+
+def test_the_readme_shows_what_identification_was_measured_to_bring():
+    found = json.loads((ROOT / "benchmarks" / "results" / "identification.json").read_text())["found"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")
+    shown = {
+        "nearest": "the nearest alone",
+        "reference": "the reference's rule",
+        "uniform 5": "the five nearest, equal weights",
+        "distance (default)": "**default mixture**",
+        "LocalCompetence": "**`LocalCompetence`, no labels**",
+        "10 labels": "with 10 labelled rows",
+        "100 labels": "with 100 labelled rows",
+    }
+    tasks = [*identification.SHIFTED, "mean of the shifted", "sentiment", "control"]
+    for method, name in shown.items():
+        digits = {task: 1 if task == "sentiment" else 3 for task in tasks}
+        cells = [found[task]["R"][method] for task in tasks]
+        numbers = zip(cells, digits.values(), strict=True)
+        row = " | ".join(f"{mean:.{places}f} ± {error:.{places}f}" for (mean, error), places in numbers)
+        assert f"| {name} | {row} |" in readme
+
+
+@pytest.fixture
+def air(tmp_path):
+    """A table as the Beijing one is: six stations, each around its own weather, and one function of it for all."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frames = []
+    for station in range(6):
+        count = 3_000
+        weather = {name: rng.normal(0.3 * station, 1.0, count) for name in ("TEMP", "PRES", "DEWP", "RAIN", "WSPM")}
+        gases = {name: rng.normal(0.2 * station, 1.0, count) for name in ("PM10", "SO2", "NO2", "CO", "O3")}
+        target = weather["TEMP"] ** 2 + np.sin(3 * gases["PM10"]) + 0.1 * rng.normal(size=count)
+        when = {"month": rng.integers(1, 13, count), "hour": rng.integers(0, 24, count), "wd": ["N"] * count}
+        frames.append(pd.DataFrame({"station": f"s{station}", **weather, **gases, **when, "PM2.5": target}))
+    pd.concat(frames).to_csv(tmp_path / "beijing_air.csv.gz", index=False)
+    return tmp_path
+
+
+def test_identification_runs_rule_by_rule_and_repeats(air, tmp_path, capsys, monkeypatch):
+    found = []
+    for name in ("one", "two"):
+        arguments = ["--data", str(air), "--tasks", "PM2.5", "--users", "3", "--rows", "400", "--seeds", "0"]
+        files = ["--json", str(tmp_path / f"{name}.json"), "--plot", str(tmp_path / f"{name}.svg")]
+        monkeypatch.setattr(sys, "argv", ["identification", *arguments, *files])
+        assert identification.main() == 0
+        found.append(json.loads((tmp_path / f"{name}.json").read_text()))
+    assert found[0] == found[1]
+    assert set(found[0]["found"]["PM2.5"]["R"]) == set(identification.METHODS)
+    assert "LocalCompetence" in capsys.readouterr().out
+    assert "<svg" in (tmp_path / "one.svg").read_text()
