@@ -51,8 +51,9 @@ def posterior_shift(
     own = relative.var(axis=1, ddof=1)
     variance = (own * rows + np.median(own) * _COMMON_ROWS) / (rows + _COMMON_ROWS)
     missed = _missed_variance(losses, mmd2)
-    with np.errstate(invalid="ignore"):
-        share = np.where(variance > 0, missed / (missed + variance / rows), 1.0)
+    # Written so that labels count for all where nothing is known of what is missed.
+    with np.errstate(over="ignore"):
+        share = 1 / (1 + (variance / missed if missed > 0 else np.where(variance > 0, np.inf, 0.0)) / rows)
     shift: FloatArray = share * ((means - np.median(means)) - (predicted - np.median(predicted)))
     return shift
 
