@@ -67,7 +67,7 @@ def capped_shares(weights: FloatArray, owners: Sequence[str | None], most: float
     shares: FloatArray = weights / weights.sum()
     names = [f"={owner}" if owner is not None else f"?{i}" for i, owner in enumerate(owners)]
     _, owner_of = np.unique(names, return_inverse=True)
-    held = np.bincount(owner_of, shares)
+    held: FloatArray = np.bincount(owner_of, shares).astype(np.float64)
     # What is as good as nothing can't be raised.
     there = held > np.finfo(float).eps
     if not (held > most * (1 + 1e-12)).any():
@@ -76,7 +76,8 @@ def capped_shares(weights: FloatArray, owners: Sequence[str | None], most: float
     factors = np.zeros(len(held))
     factors[there] = allowed / held[there]
     capped: FloatArray = shares * factors[owner_of]
-    return capped / capped.sum()
+    capped /= capped.sum()
+    return capped
 
 
 def _many(held: FloatArray, most: float) -> FloatArray:
@@ -99,4 +100,5 @@ def _few(held: FloatArray, most: float) -> FloatArray:
     levels = (1 - rest) / counts
     # The level at which those that are above it, and only those, are lowered.
     level = levels[np.argmax(levels >= np.append(descending[1:], most) - 1e-12)]
-    return np.minimum(raised, level)
+    lowered: FloatArray = np.minimum(raised, level)
+    return lowered
