@@ -39,7 +39,8 @@ class Evidence:
     weights : ndarray of shape (n,)
         v: how near the data behind each sketch is to the user's.
     losses : ndarray of shape (m, n)
-        A: mean loss of model i on sketch j; NaN where it is not known, or where the sketch is the model's own.
+        A: mean loss of model i on sketch j; NaN where it is not known, or where the sketch is the model's own. The
+        first n models are those of the sketches, in their order.
     owners : sequence of str or None
         Who submitted the sketches.
     """
@@ -62,12 +63,17 @@ class Evidence:
         """L: the loss that each model is predicted to have at the user's, shape (m,); NaN where nothing is known."""
         return self._trimmed[0]
 
-    @property
+    @cached_property
     def trust(self) -> FloatArray:
-        """The capped shares, less what was trimmed of them on average over the models, shape (n,)."""
-        kept = self._trimmed[1]
-        known = ~np.isnan(self.losses)
-        trusted: FloatArray = self.shares * np.where(known, kept, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        """The capped shares, less what was trimmed of them on average over the models, shape (n,).
+
+        That average is a trimmed mean too, in which no submitter's models count more than a fifth: models of one who is
+        hostile agree with his sketches alone.
+        """
+        count = len(self.weights)
+        kept = np.where(np.isnan(self.losses), np.nan, self._trimmed[1])[:count]
+        votes = capped_shares(np.ones(count), self.owners)
+        trusted: FloatArray = self.shares * np.nan_to_num(trimmed_means(kept.T, votes)[0])
         return trusted
 
 
