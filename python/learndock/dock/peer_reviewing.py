@@ -24,7 +24,7 @@ from learndock.dock.peer_trial import Trial, losses_on, try_model
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.search import Asked, search_space
 from learndock.dock.search_gamma import under_gamma
-from learndock.errors import DockError, LearndockError
+from learndock.errors import DockError, IsolationUnavailable, LearndockError
 from learndock.learnware.meaning import OutputMeaning
 from learndock.peers import NEAREST, reviewable
 
@@ -281,6 +281,8 @@ class _Run:
         try:
             with closing(self._opened(id)) as learnware:
                 return try_model(id, learnware, member.meaning, member.spec, sketches)
+        except IsolationUnavailable:
+            raise
         except LearndockError as error:
             failure = " ".join(str(error).split())[:500]
             own = OwnOutputs(id, member.meaning.key, member.meaning.dimension or 0, None, failure=failure)

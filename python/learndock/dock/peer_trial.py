@@ -10,7 +10,7 @@ import numpy as np
 
 from learndock.dock.ids import learnware_name
 from learndock.dock.peer_rows import OwnOutputs, PeerLosses
-from learndock.errors import LearndockError
+from learndock.errors import IsolationUnavailable, LearndockError
 from learndock.peers import point_losses, truth_of
 from learndock.peers.losses import weighted_mean, weighted_moments
 
@@ -56,6 +56,11 @@ def try_model(
 
     Points are those that the dock holds, in the units of the data: of what travels to the model, nothing is a row of
     anybody's.
+
+    Raises
+    ------
+    IsolationUnavailable
+        The model can't be contained here as well as it must be.
     """
     columns = meaning.dimension or 0
     specs = [own, *sketches.values()]
@@ -63,6 +68,8 @@ def try_model(
         answer = learnware.predict(np.concatenate([spec.raw_points for spec in specs]))
         # What is kept is float32.
         outputs = np.clip(truth_of(learnware_name(number), answer, meaning), -_LARGEST, _LARGEST)
+    except IsolationUnavailable:  # says something of this machine, and nothing of the model
+        raise
     except LearndockError as error:
         failure = " ".join(str(error).split())[:_LONGEST_FAILURE]
         return Trial(OwnOutputs(number, meaning.key, columns, None, failure=failure), {})
@@ -70,10 +77,17 @@ def try_model(
     first, *others = np.split(outputs, ends[:-1])
     centre = weighted_mean(first, own.weights)
     variance, _ = weighted_moments(point_losses(first, centre, meaning), own.weights)
-    loss = getattr(getattr(learnware, "validation", None), "loss", None)
-    return Trial(
-        OwnOutputs(number, meaning.key, columns, first, variance, loss), dict(zip(sketches, others, strict=True))
-    )
+    kept = OwnOutputs(number, meaning.key, columns, first, variance, _validation_loss(learnware))
+    return Trial(kept, dict(zip(sketches, others, strict=True)))
+
+
+def _validation_loss(learnware: Learnware) -> float | None:
+    """What it lost on its developer's rows, in the unit of `point_losses`."""
+    validation = learnware.validation
+    if validation is None:
+        return None
+    # The Brier score of a number of a class is 2 where it is wrong.
+    return 2 * validation.loss if validation.measure == "error rate" else validation.loss
 
 
 def losses_on(
