@@ -28,6 +28,8 @@ __all__ = ["factors", "posterior_shift"]
 
 # Labelled rows that the prior weighs as much as.
 _STRENGTH = 20.0
+# A learnware that the rows speak against keeps this part of its weight: where no other has one, it decides still.
+_SMALLEST_FACTOR = 1e-12
 # Rows that the models' common variance counts for beside each model's own.
 _COMMON_ROWS = 5.0
 
@@ -101,7 +103,9 @@ def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> Floa
     count, rows = outputs.shape[:2]
     prior = np.maximum(weights.mean(axis=0), 1e-12)
     prior /= prior.sum()
-    scale = max(float(np.median(np.square(outputs - truth).sum(axis=2).mean(axis=1))), np.finfo(float).tiny)
+    lost = np.square(outputs - truth).sum(axis=2).mean(axis=1)
+    # Where most learnwares are right in all rows the mean is the unit, and where all are, any number.
+    scale = next((value for value in (float(np.median(lost)), float(lost.mean())) if value > 0), 1.0)
 
     def objective(logs: FloatArray) -> tuple[float, FloatArray]:
         raised = np.exp(logs - logs.max())
@@ -119,5 +123,5 @@ def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> Floa
 
     found = minimize(objective, np.zeros(count), jac=True, method="L-BFGS-B")
     logs: FloatArray = found.x
-    found_factors: FloatArray = np.exp(logs - logs.max())
+    found_factors: FloatArray = np.maximum(np.exp(logs - logs.max()), _SMALLEST_FACTOR)
     return found_factors

@@ -139,7 +139,7 @@ class Competence:
             Added to what each model loses everywhere: what labels have told.
         threads : int, optional
         """
-        rows = self._standardised(X)
+        rows = self.standardised(X)
         weights = np.empty((len(rows), len(self.weights)))
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = slice(start, start + _ROWS_AT_ONCE)
@@ -157,12 +157,14 @@ class Competence:
             local = local + shift
         above = local - local.min(axis=1, keepdims=True)
         middle = np.median(above, axis=1, keepdims=True)
-        z = above / np.maximum(middle, np.finfo(float).tiny)
+        # Where most are twins of the best, the mean is the unit; where all are, any number.
+        middle = np.where(middle > 0, middle, above.mean(axis=1, keepdims=True))
+        z = above / np.where(middle > 0, middle, 1.0)
         return _shares(0.5 * np.log(self.weights) + near - z)
 
     def covered(self, X: Any, *, threads: int | None = None) -> npt.NDArray[np.bool_]:
         """Whether the mixture's embedding is as large at a row as at nearly all of its own points. Shape (rows,)."""
-        return self._mixture_at(self._standardised(X), threads) >= self._least_covered
+        return self._mixture_at(self.standardised(X), threads) >= self._least_covered
 
     @cached_property
     def _least_covered(self) -> float:
@@ -182,7 +184,14 @@ class Competence:
         )
         return kernels.embed(points, weights, rows, gamma=self.specifications[0].gamma, threads=threads)
 
-    def _standardised(self, X: Any) -> FloatArray:
+    def standardised(self, X: Any) -> FloatArray:
+        """Rows in the units of the specifications' points.
+
+        Raises
+        ------
+        InvalidArgument
+            For NaN, infinity or another shape.
+        """
         spec = self.specifications[0]
         rows = finite_float64(X, "X", ndim=2)
         if rows.shape[1:] != spec.input_shape:
