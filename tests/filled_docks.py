@@ -48,11 +48,12 @@ def spec(seed=0, *, dim=3, gamma=0.1):
     return ld.RKMETableSpecification(rng.normal(size=(5, dim)), np.full(5, 0.2), gamma=gamma, num_points=100 + seed)
 
 
-def written_zip(path: Path, specification, semantic=None, *, note="", model=MODEL) -> Path:
+def written_zip(path: Path, specification, semantic=None, *, note="", model=MODEL, validation=None) -> Path:
     """A small learnware's zip; `note` makes its content another."""
     specification.save(path.with_suffix(".json"))
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("learnware.yaml", YAML if semantic is not None else YAML.partition("semantic_")[0])
+        yaml = YAML if semantic is not None else YAML.partition("semantic_")[0]
+        archive.writestr("learnware.yaml", yaml if validation is None else f"{yaml}validation: {validation}\n")
         archive.writestr("__init__.py", model)
         archive.write(path.with_suffix(".json"), "stat.json")
         archive.writestr("note.txt", note)

@@ -21,6 +21,7 @@ VERBS = (
     "check",
     "submit",
     "update",
+    "review",
     "search",
     "get",
     "rm",

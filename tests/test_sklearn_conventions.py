@@ -19,8 +19,9 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 import learndock as ld
+from learndock.dock import Mixture
 from learndock.errors import InvalidArgument
-from learndock.reuse import AveragingReuser, JobSelectorReuser
+from learndock.reuse import AveragingReuser, JobSelectorReuser, LocalCompetence
 
 X, LABELS = make_blobs(n_samples=200, centers=[[0, 0], [0, 4], [9, 0], [9, 4]], random_state=0)
 
@@ -56,10 +57,19 @@ def reusers():
     }
 
 
+def local_competence():
+    """Without a peer review; tests/test_local_competence.py has those of it alone."""
+    return LocalCompetence(Mixture(("a", "b"), (0.75, 0.25), 0.0), LOCALS)
+
+
 EACH = pytest.mark.parametrize("reuser", reusers().values(), ids=reusers())
+EVERY = pytest.mark.parametrize(
+    "reuser", [*reusers().values(), local_competence()], ids=[*reusers(), "local competence"]
+)
 
 
-@EACH
+@EVERY
+@pytest.mark.filterwarnings("ignore::learndock.errors.UnreviewedWarning")
 def test_arguments_are_stored_as_they_come(reuser):
     for name, value in reuser.get_params(deep=False).items():
         assert getattr(reuser, name) is value
@@ -121,7 +131,8 @@ def test_the_last_step_of_a_pipeline(reuser):
     assert pipeline.set_params(**{f"{type(reuser).__name__.lower()}__weights": [1, 0]})[-1].weights == [1, 0]
 
 
-@EACH
+@EVERY
+@pytest.mark.filterwarnings("ignore::learndock.errors.UnreviewedWarning")
 def test_predict_works_before_fit_and_scikit_learn_knows_it(reuser):
     check_is_fitted(clone(reuser))
     assert len(make_pipeline(FunctionTransformer(), clone(reuser)).predict(X)) == len(X)
@@ -161,7 +172,8 @@ def test_classes_after_fit_with_labels():
     assert not hasattr(AveragingReuser(LOCALS).fit(X, LABELS), "classes_")
 
 
-@EACH
+@EVERY
+@pytest.mark.filterwarnings("ignore::learndock.errors.UnreviewedWarning")
 def test_a_deep_copy_predicts_alike(reuser):
     assert copy.deepcopy(reuser.fit(X)).predict(X).tolist() == reuser.predict(X).tolist()
 
@@ -188,7 +200,13 @@ class Model:
     def predict(self, X):
         return [1.0] * len(X)
 models = [Model(), Model()]
-for reuser in (ld.reuse.AveragingReuser(models), ld.reuse.JobSelectorReuser(models, selector="embedding")):
+from learndock.dock import Mixture
+hits = Mixture(("a", "b"), (0.5, 0.5), 0.0)
+for reuser in (
+    ld.reuse.AveragingReuser(models),
+    ld.reuse.JobSelectorReuser(models, selector="embedding"),
+    ld.reuse.LocalCompetence(hits, models),
+):
     reuser.set_params(**reuser.get_params()).fit([[0.0]]).predict([[0.0], [1.0]])
     repr(reuser), reuser._repr_html_()
 print("sklearn" in sys.modules)

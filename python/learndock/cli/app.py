@@ -18,6 +18,7 @@ from learndock.cli.info import info
 from learndock.cli.optimize import optimize
 from learndock.cli.output import error_line, print_line
 from learndock.cli.pack import pack
+from learndock.cli.review import review
 from learndock.cli.scaling import scaling
 from learndock.cli.search import search
 from learndock.cli.spec import spec
@@ -76,6 +77,7 @@ _VERBS = (
     check,
     submit,
     update,
+    review,
     search,
     get,
     rm,

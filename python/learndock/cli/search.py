@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,6 +53,10 @@ def search(
     status: Annotated[
         SearchedStatus, typer.Option("--status", help="any: those too whose requirements are not here.")
     ] = SearchedStatus.usable,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="ID", help="Leave out this learnware, such as one's own; may be repeated."),
+    ] = None,
     semantic: Annotated[
         Path | None, typer.Option("--semantic", help="JSON of what is asked for; the options below override it.")
     ] = None,
@@ -81,6 +86,8 @@ def search(
         scenario=scenario,
         license=license,
     )
+    if exclude and spec is None:
+        raise typer.BadParameter("needs SPEC", param_hint="--exclude")
     specification = None if spec is None else load_spec(spec)
     with dock_to_read(dock) as shelf:
         if specification is None:
@@ -96,6 +103,7 @@ def search(
                 specification,
                 k=k,
                 semantic=query,
+                exclude=exclude or (),
                 rule=rule.value,
                 mixture=mixture,
                 method=method.value,
@@ -130,7 +138,14 @@ def _facts(result: Any) -> dict[str, Any]:
     mixture = result.mixture
     return {
         "singles": [
-            {"id": hit.id, "mmd2": hit.mmd2, "similarity": hit.similarity, "score": hit.score, "fits": hit.fits}
+            {
+                "id": hit.id,
+                "mmd2": hit.mmd2,
+                "similarity": hit.similarity,
+                "score": hit.score,
+                "fits": hit.fits,
+                "predicted_loss": hit.predicted_loss,
+            }
             for hit in result.singles
         ],
         "mixture": None
@@ -142,6 +157,7 @@ def _facts(result: Any) -> dict[str, Any]:
         "compared": result.compared,
         "work": result.work,
         "warnings": list(result.warnings),
+        "reliability": None if result.reliability is None else asdict(result.reliability),
     }
 
 
@@ -158,15 +174,19 @@ def _print(result: Any) -> None:
     for name in ("mmd2", "similarity", "score"):
         table.add_column(name, justify="right")
     table.add_column("fits")
+    reviewed = any(hit.predicted_loss is not None for hit in result.singles)
+    if reviewed:
+        table.add_column("predicted loss", justify="right")
     table.add_column("weight in the mixture", justify="right")
     for hit in result.singles:
         score = "" if hit.score is None else f"{hit.score:.3f}"
         weight = f"{weights[hit.id]:.3f}" if hit.id in weights else ""
         fits = "" if hit.fits is None else "yes" if hit.fits else "no"
-        table.add_row(hit.id, f"{hit.mmd2:.6f}", f"{hit.similarity:.3f}", score, fits, weight)
+        loss = ("" if hit.predicted_loss is None else f"{hit.predicted_loss:.3g}",) if reviewed else ()
+        table.add_row(hit.id, f"{hit.mmd2:.6f}", f"{hit.similarity:.3f}", score, fits, *loss, weight)
     for identifier, weight in weights.items():
         if identifier not in shown:
-            table.add_row(identifier, "", "", "", "", f"{weight:.3f}")
+            table.add_row(identifier, *[""] * (5 if reviewed else 4), f"{weight:.3f}")
     print_table(table)
     if result.mixture is not None:
         print_line(f"mixture of {len(result.mixture.ids)}: squared MMD {result.mixture.mmd2:.6f}")
@@ -174,6 +194,8 @@ def _print(result: Any) -> None:
     print_line(f"{proof} ({result.method}){_skipped(result)}")
     for warning in result.warnings:
         print_line(f"warning: {warning}")
+    if result.reliability is not None:
+        print_line(("warning: " if result.reliability.alarm else "") + result.reliability.message)
 
 
 def _skipped(result: Any) -> str:

@@ -138,9 +138,9 @@ def checked_id(id: object) -> str:
     return str(id)
 
 
-def checked_ids(ids: object) -> list[str]:
-    """One id or several, or what looks like them."""
+def checked_ids(ids: object, argument: str = "ids") -> list[str]:
+    """One id or several, or what looks like them; `argument` is what an error calls them."""
     names = [ids] if isinstance(ids, str) else ids
     if not isinstance(names, Sequence | np.ndarray) or not all(isinstance(name, str) for name in names):
-        raise InvalidArgument(f"ids: expected an id or a sequence of them, got {ids!r}")
+        raise InvalidArgument(f"{argument}: expected an id or a sequence of them, got {ids!r}")
     return [str(name) for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from learndock.dock.catalog import Catalog
 
     FloatArray = npt.NDArray[np.float64]
+    IndexArray = npt.NDArray[np.int64]
 
 __all__ = ["DoubtfulClaim", "PeerReport", "peer_report"]
 
@@ -30,6 +32,8 @@ _TWIN = 0.05
 # A claim is doubtful where its own model is that much farther from all peers than they are from each other.
 _DOUBTFUL = 4.0
 _FEWEST_PEERS = 3
+# Of the models that were tried on a sketch the nearest, where it is one that many are near to.
+_MOST_PEERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +136,10 @@ def peer_report(catalog: Catalog) -> PeerReport:
     with catalog.reading() as connection:
         if not peer_rows.has_reviews(connection):
             return PeerReport()
-        own = peer_rows.outputs_of(connection, sorted(peer_rows.known_outputs(connection)))
-        groups: dict[str, list[int]] = {}
-        for id, one in own.items():
-            if one.outputs is not None:
-                groups.setdefault(one.meaning, []).append(id)
-        found = [_Group(ids, *peer_rows.matrices(connection, ids, ids)) for ids in groups.values()]
-    failures = {learnware_name(id): one.failure for id, one in own.items() if one.failure is not None}
-    tried = sorted(id for group in found for id in group.ids)
+        failures = peer_rows.failures(connection)
+        groups = [np.array(ids, np.int64) for ids in peer_rows.ids_by_meaning(connection).values()]
+        found = [_Group(ids, *peer_rows.pairs_among(connection, ids)) for ids in groups]
+    tried = sorted(id for group in found for id in group.ids.tolist())
     return PeerReport(
         ids=tuple(learnware_name(id) for id in tried),
         pairs=sum(group.pairs for group in found),
@@ -149,60 +149,80 @@ def peer_report(catalog: Catalog) -> PeerReport:
         doubtful=tuple(
             sorted((claim for group in found for claim in group.doubtful()), key=lambda claim: -claim.disagreement)
         ),
-        failures=failures,
+        failures={learnware_name(id): failure for id, failure in failures.items()},
     )
 
 
 class _Group:
-    """Learnwares whose outputs mean the same."""
+    """Learnwares whose outputs mean the same, and the pairs of them that are known, by sketch.
 
-    def __init__(self, ids: list[int], losses: FloatArray, variances: FloatArray, mmd2: FloatArray) -> None:
+    In a dock of many each has met some twenty or forty others: all is done sketch by sketch, without a matrix of all.
+    """
+
+    def __init__(
+        self, ids: IndexArray, models: IndexArray, sketches: IndexArray, means: FloatArray, mmd2: FloatArray
+    ) -> None:
         self.ids = ids
-        self._names = [learnware_name(id) for id in ids]
-        self._losses = losses
-        self._mmd2 = mmd2
-        self.pairs = int(np.count_nonzero(~np.isnan(losses)))
+        self.pairs = len(means)
+        self._names = [learnware_name(id) for id in ids.tolist()]
+        # Places in `ids`, which ascend.
+        self._models, self._sketches = np.searchsorted(ids, models), np.searchsorted(ids, sketches)
+        self._means, self._mmd2 = means, mmd2
+        self._keys = self._sketches * len(ids) + self._models
+        ends = np.searchsorted(self._sketches, np.arange(len(ids) + 1))
+        self._columns = [slice(start, end) for start, end in itertools.pairwise(ends.tolist())]
         # What is usual on each sketch; NaN where too few were tried to say.
-        self._usual = np.array([_median(column, _FEWEST_PEERS) for column in losses.T])
+        self._usual = np.array([_median(means[column], _FEWEST_PEERS) for column in self._columns])
 
     def good_at(self) -> dict[str, tuple[str, ...]]:
-        with np.errstate(invalid="ignore"):
-            good = self._losses <= _GOOD * self._usual
-        return {
-            name: tuple(self._names[j] for j in np.flatnonzero(row))
-            for name, row in zip(self._names, good, strict=True)
-            if row.any()
-        }
+        found: dict[str, list[str]] = {}
+        for pair in np.flatnonzero(self._at_most(_GOOD)).tolist():
+            found.setdefault(self._names[self._models[pair]], []).append(self._names[self._sketches[pair]])
+        return {name: tuple(where) for name, where in sorted(found.items())}
 
     def twins(self) -> list[tuple[str, str]]:
-        with np.errstate(invalid="ignore"):
-            close = self._losses <= _TWIN * self._usual
-        return [(self._names[i], self._names[j]) for i, j in np.argwhere(np.triu(close & close.T, 1)).tolist()]
+        close = self._at_most(_TWIN)
+        models, sketches = self._models[close], self._sketches[close]
+        both = (models < sketches) & np.isin(models * len(self.ids) + sketches, self._keys[close])
+        pairs = zip(models[both].tolist(), sketches[both].tolist(), strict=True)
+        return [(self._names[i], self._names[j]) for i, j in pairs]
 
     def covered_by(self) -> dict[str, str]:
         covered = {}
-        for j, name in enumerate(self._names):
-            tried = np.flatnonzero(~np.isnan(self._losses[:, j]))
+        for j, column in enumerate(self._columns):
+            tried, lost = self._models[column], self._means[column]
             if len(tried) < _FEWEST_PEERS:
                 continue
-            best = tried[np.argmin(self._losses[tried, j])]
-            nearest = tried[np.argsort(self._mmd2[tried, j], kind="stable")[:_FEWEST_PEERS]]
-            if best in nearest and self._losses[best, j] <= _TWIN * self._usual[j]:
-                covered[name] = self._names[best]
+            best = int(np.argmin(lost))
+            nearest = np.argsort(self._mmd2[column], kind="stable")[:_FEWEST_PEERS]
+            if best in nearest and lost[best] <= _TWIN * self._usual[j]:
+                covered[self._names[j]] = self._names[tried[best]]
         return covered
 
     def doubtful(self) -> list[DoubtfulClaim]:
         claims = []
-        for j, name in enumerate(self._names):
-            peers = np.flatnonzero(~np.isnan(self._losses[:, j]))
-            if len(peers) < _FEWEST_PEERS or np.isnan(self._usual[j]):
+        for j, column in enumerate(self._columns):
+            nearest = np.argsort(self._mmd2[column], kind="stable")[:_MOST_PEERS]
+            peers = self._models[column][nearest]
+            if len(peers) < _FEWEST_PEERS:
                 continue
-            among = self._losses[np.ix_(peers, peers)]
-            means, _ = trimmed_means(among, np.ones(len(peers)))
+            means, _ = trimmed_means(self._among(peers), np.ones(len(peers)))
             usual = _median(means, _FEWEST_PEERS)
             if usual > 0 and self._usual[j] > _DOUBTFUL * usual:
-                claims.append(DoubtfulClaim(name, float(self._usual[j] / usual), len(peers)))
+                claims.append(DoubtfulClaim(self._names[j], float(self._usual[j] / usual), len(peers)))
         return claims
+
+    def _at_most(self, part: float) -> npt.NDArray[np.bool_]:
+        """Which pairs lose no more than a part of what is usual on the sketch."""
+        with np.errstate(invalid="ignore"):
+            low: npt.NDArray[np.bool_] = self._means <= part * self._usual[self._sketches]
+        return low
+
+    def _among(self, peers: IndexArray) -> FloatArray:
+        """Mean losses of some models on the sketches of each other, NaN where not known."""
+        keys = peers[None, :] * len(self.ids) + peers[:, None]
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[at] == keys, self._means[at], np.nan)
 
 
 def _median(values: FloatArray, fewest: int) -> float:

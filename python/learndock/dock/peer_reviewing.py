@@ -8,7 +8,7 @@ pair is the loss at each point of the sketch, with its owner's output there as t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from learndock.dock.peer_trial import Trial, losses_on, try_model
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.search import Asked, search_space
 from learndock.dock.search_gamma import under_gamma
-from learndock.errors import DockError, LearndockError
+from learndock.errors import DockError, IsolationUnavailable, LearndockError
 from learndock.learnware.meaning import OutputMeaning
 from learndock.peers import NEAREST, reviewable
 
@@ -77,7 +77,6 @@ class _Member:
 
     runnable: Runnable
     meaning: OutputMeaning
-    spec: RKMETableSpecification
 
 
 class PeerReviewing:
@@ -115,12 +114,16 @@ class PeerReviewing:
         if number not in members:
             return
         member = members[number]
-        peers, mmd2 = self._peers_of_one(member)
+        own = self._spec_or_none(number)
+        if own is None:
+            return
+        peers, mmd2 = self._peers_of_one(member, own)
         with self._catalog.reading() as connection:
             versions = {one.id: one.version for one in peer_rows.runnables(connection, peers)}
             truths = peer_rows.outputs_of(connection, versions) if versions else {}
-        sketches = {peer: spec for peer in versions if (spec := self._spec_or_none(peer)) is not None}
-        trial = try_model(number, learnware, member.meaning, member.spec, sketches)
+        sketches: dict[int, RKMETableSpecification] = {}
+        self._loaded(versions, sketches)
+        trial = try_model(number, learnware, member.meaning, own, sketches)
         losses = [
             losses_on(number, sketches[peer], outputs, truths[peer], meaning=member.meaning, mmd2=mmd2[peer])
             for peer, outputs in trial.outputs.items()
@@ -154,8 +157,9 @@ class PeerReviewing:
             outputs = peer_rows.outputs_of(connection, known) if known else {}
         failed = {id for id in known if outputs[id].failure is not None and (numbers is None or id not in numbers)}
         members = {id: member for id, member in self._members(runnable).items() if id not in failed}
-        targets = [id for id in members if numbers is None or id in numbers]
-        pairs = self._pairs(targets, members)
+        specs: dict[int, RKMETableSpecification] = {}
+        targets = self._loaded([id for id in members if numbers is None or id in numbers], specs)
+        pairs = self._pairs(targets, members, specs)
         with self._catalog.reading() as connection:
             done = peer_rows.known_pairs(connection, sorted({model for model, _ in pairs})) if reviews else set()
         unsaid = [id for id in targets if id not in outputs or outputs[id].outputs is None]
@@ -163,7 +167,13 @@ class PeerReviewing:
         for model, sketch in pairs:
             if (model, sketch) not in done:
                 work.setdefault(model, []).append(sketch)
-        return _Run(self._writer, members, outputs, pairs, work, opened, on_progress).run()
+        self._loaded({sketch for sketches in work.values() for sketch in sketches}.union(work), specs)
+        work = {
+            model: [sketch for sketch in sketches if sketch in specs]
+            for model, sketches in work.items()
+            if model in specs
+        }
+        return _Run(self._writer, members, specs, outputs, pairs, work, opened, on_progress).run()
 
     def _members(self, found: Sequence[Runnable]) -> dict[int, _Member]:
         from learndock.specification import SemanticSpecification
@@ -171,10 +181,19 @@ class PeerReviewing:
         members = {}
         for one in found:
             meaning = OutputMeaning.of(SemanticSpecification.from_dict(one.semantic))
-            spec = self._spec_or_none(one.id) if reviewable(meaning) else None
-            if spec is not None:
-                members[one.id] = _Member(one, meaning, spec)
+            if reviewable(meaning):
+                members[one.id] = _Member(one, meaning)
         return members
+
+    def _loaded(self, ids: Iterable[int], specs: dict[int, RKMETableSpecification]) -> list[int]:
+        """Read specifications that are not among `specs` yet; which of the ids are there then."""
+        found = []
+        for id in ids:
+            if id not in specs and (spec := self._spec_or_none(id)) is not None:
+                specs[id] = spec
+            if id in specs:
+                found.append(id)
+        return found
 
     def _spec_or_none(self, number: int) -> RKMETableSpecification | None:
         try:
@@ -183,17 +202,22 @@ class PeerReviewing:
             _log.warning("%s is left out of the peer review: %s", learnware_name(number), error)
             return None
 
-    def _peers_of_one(self, member: _Member) -> tuple[list[int], dict[int, float]]:
+    def _peers_of_one(self, member: _Member, spec: RKMETableSpecification) -> tuple[list[int], dict[int, float]]:
         with self._catalog.reading() as connection:
             alike = (
                 peer_rows.reviewed_ids(connection, member.meaning.key)
                 if peer_rows.has_reviews(connection)
                 else np.empty(0, np.int64)
             )
-        near = self._nearest([member], alike)[0]
+        near = self._nearest({member.runnable.id: spec}, alike)[0]
         return list(near), near
 
-    def _pairs(self, targets: Sequence[int], members: Mapping[int, _Member]) -> dict[tuple[int, int], float]:
+    def _pairs(
+        self,
+        targets: Sequence[int],
+        members: Mapping[int, _Member],
+        specs: Mapping[int, RKMETableSpecification],
+    ) -> dict[tuple[int, int], float]:
         """Pairs (model, sketch) that are to be tried, with the squared MMD of the two."""
         groups: dict[tuple[str, int], list[int]] = {}
         for id, member in members.items():
@@ -205,23 +229,25 @@ class PeerReviewing:
             asking = [id for id in group if id in wanted]
             for start in range(0, len(asking), _SEARCHED_AT_ONCE):
                 some = asking[start : start + _SEARCHED_AT_ONCE]
-                for id, near in zip(some, self._nearest([members[id] for id in some], alike), strict=True):
+                for id, near in zip(some, self._nearest({id: specs[id] for id in some}, alike), strict=True):
                     for peer, mmd2 in near.items():
                         pairs[id, peer] = pairs[peer, id] = mmd2
         return pairs
 
-    def _nearest(self, members: Sequence[_Member], alike: npt.NDArray[np.int64]) -> list[dict[int, float]]:
-        """The nearest among some learnwares of one space, by number, with the squared MMD."""
+    def _nearest(
+        self, specs: Mapping[int, RKMETableSpecification], alike: npt.NDArray[np.int64]
+    ) -> list[dict[int, float]]:
+        """For each learnware of one space the nearest among some, by number, with the squared MMD."""
         from learndock.dock.space import Space
 
-        space: Space = Space.of(members[0].spec)
+        space: Space = Space.of(next(iter(specs.values())))
         view = self._store.view(space)
         wish = Wish(NEAREST + 1, "distance", 0)
         asked = Asked(wish, "certified", 0, alike, False, 0, None, None, unheard)
-        results = search_space(view, [under_gamma(member.spec, view.search_gamma) for member in members], asked)
+        results = search_space(view, [under_gamma(spec, view.search_gamma) for spec in specs.values()], asked)
         found = []
-        for member, result in zip(members, results, strict=True):
-            near = {int(hit.id): hit.mmd2 for hit in result.singles if int(hit.id) != member.runnable.id}
+        for id, result in zip(specs, results, strict=True):
+            near = {int(hit.id): hit.mmd2 for hit in result.singles if int(hit.id) != id}
             found.append(dict(list(near.items())[:NEAREST]))
         return found
 
@@ -233,6 +259,7 @@ class _Run:
         self,
         writer: Writer,
         members: Mapping[int, _Member],
+        specs: Mapping[int, RKMETableSpecification],
         outputs: Mapping[int, OwnOutputs],
         mmd2: Mapping[tuple[int, int], float],
         work: Mapping[int, Sequence[int]],
@@ -241,6 +268,7 @@ class _Run:
     ) -> None:
         self._writer = writer
         self._members = members
+        self._specs = specs
         self._truths = {id: own for id, own in outputs.items() if own.outputs is not None}
         self._mmd2 = mmd2
         self._work = work
@@ -277,10 +305,12 @@ class _Run:
 
     def _try(self, id: int) -> Trial:
         member = self._members[id]
-        sketches = {sketch: self._members[sketch].spec for sketch in self._work[id]}
+        sketches = {sketch: self._specs[sketch] for sketch in self._work[id]}
         try:
             with closing(self._opened(id)) as learnware:
-                return try_model(id, learnware, member.meaning, member.spec, sketches)
+                return try_model(id, learnware, member.meaning, self._specs[id], sketches)
+        except IsolationUnavailable:
+            raise
         except LearndockError as error:
             failure = " ".join(str(error).split())[:500]
             own = OwnOutputs(id, member.meaning.key, member.meaning.dimension or 0, None, failure=failure)
@@ -308,7 +338,7 @@ class _Run:
         truth = self._truths.get(sketch)
         if truth is not None:
             mmd2 = self._mmd2[model, sketch]
-            return losses_on(model, member.spec, outputs, truth, meaning=member.meaning, mmd2=mmd2)
+            return losses_on(model, self._specs[sketch], outputs, truth, meaning=member.meaning, mmd2=mmd2)
         if sketch in self._work and self._waiting_bytes + outputs.nbytes <= _MOST_WAITING_BYTES:
             self._waiting.setdefault(sketch, {})[model] = outputs
             self._waiting_bytes += outputs.nbytes

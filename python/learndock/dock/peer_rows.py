@@ -24,8 +24,10 @@ __all__ = [
     "PeerLosses",
     "Runnable",
     "create_reviews",
+    "failures",
     "forget_reviews",
     "has_reviews",
+    "ids_by_meaning",
     "insert_losses",
     "insert_outputs",
     "known_outputs",
@@ -33,6 +35,7 @@ __all__ = [
     "losses_of_models",
     "matrices",
     "outputs_of",
+    "pairs_among",
     "reviewed_ids",
     "runnables",
     "submitters",
@@ -125,12 +128,10 @@ def runnables(connection: sa.Connection, ids: Sequence[int] | None = None) -> li
     return [Runnable(*row) for some in queries for row in connection.execute(some)]
 
 
-def reviewed_ids(connection: sa.Connection, meaning: str, *, failed: bool = False) -> IndexArray:
-    """Learnwares of one meaning of their outputs whose own outputs are known, or failed, ascending."""
-    condition = own_outputs.c.outputs.is_(None) if failed else own_outputs.c.outputs.is_not(None)
-    return read_ids(
-        connection, sa.select(own_outputs.c.learnware_id).where(own_outputs.c.meaning == meaning, condition)
-    )
+def reviewed_ids(connection: sa.Connection, meaning: str) -> IndexArray:
+    """Learnwares of one meaning of their outputs whose own outputs are known, ascending."""
+    known = own_outputs.c.outputs.is_not(None)
+    return read_ids(connection, sa.select(own_outputs.c.learnware_id).where(own_outputs.c.meaning == meaning, known))
 
 
 def outputs_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, OwnOutputs]:
@@ -143,6 +144,21 @@ def outputs_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, OwnOu
                 row.learnware_id, row.meaning, row.columns, values, row.variance, row.validation_loss, row.failure
             )
     return found
+
+
+def failures(connection: sa.Connection) -> dict[int, str]:
+    """Why models could not be tried, by learnware, ascending."""
+    query = sa.select(own_outputs.c.learnware_id, own_outputs.c.failure).where(own_outputs.c.failure.is_not(None))
+    return {row.learnware_id: row.failure for row in connection.execute(query.order_by(own_outputs.c.learnware_id))}
+
+
+def ids_by_meaning(connection: sa.Connection) -> dict[str, list[int]]:
+    """Learnwares whose own outputs are known, ascending, by the meaning of these."""
+    query = sa.select(own_outputs.c.meaning, own_outputs.c.learnware_id).where(own_outputs.c.outputs.is_not(None))
+    groups: dict[str, list[int]] = {}
+    for meaning, id in connection.execute(query.order_by(own_outputs.c.learnware_id)):
+        groups.setdefault(meaning, []).append(id)
+    return groups
 
 
 def known_outputs(connection: sa.Connection) -> set[int]:
@@ -223,6 +239,18 @@ def matrices(
     for model, sketch, *values in connection.execute(query):
         found[:, row_of[model], column_of[sketch]] = values
     return found[0], found[1], found[2]
+
+
+def pairs_among(connection: sa.Connection, ids: IndexArray) -> tuple[IndexArray, IndexArray, FloatArray, FloatArray]:
+    """What is known of pairs among some learnwares: models, sketches, mean losses and squared MMDs, by sketch."""
+    query = (
+        sa.select(peer_losses.c.model_id, peer_losses.c.sketch_id, peer_losses.c.mean, peer_losses.c.mmd2)
+        .where(peer_losses.c.sketch_id.in_(listed_ids(ids)), peer_losses.c.model_id.in_(listed_ids(ids)))
+        .order_by(peer_losses.c.sketch_id, peer_losses.c.model_id)
+    )
+    pairs = np.dtype([("model", np.int64), ("sketch", np.int64), ("mean", np.float64), ("mmd2", np.float64)])
+    found = np.fromiter((tuple(row) for row in connection.execute(query)), dtype=pairs)
+    return found["model"], found["sketch"], found["mean"], found["mmd2"]
 
 
 def losses_of_models(connection: sa.Connection, models: Iterable[int]) -> dict[int, dict[int, FloatArray]]:

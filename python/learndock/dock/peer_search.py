@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from learndock.dock import peer_rows
 from learndock.dock.ids import learnware_name
 from learndock.dock.tables import peer_losses
-from learndock.peers import Evidence, distance_weights, reliability
+from learndock.peers import Evidence, Reliability, distance_weights, reliability
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -53,34 +53,45 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
         weights = given[given > 0]
     if len(near) < 2:
         return result
-    others = [int(hit.id) for hit in result.singles if int(hit.id) not in near]
-    means, variances, mmd2 = peer_rows.matrices(connection, [*near, *others], near)
-    if np.isnan(means).all():
-        return result
+    ids = near + [int(hit.id) for hit in result.singles if int(hit.id) not in near]
+    own = peer_rows.outputs_of(connection, ids)
     submitters = peer_rows.submitters(connection, near)
-    own = np.equal.outer([*near, *others], near)
-    evidence = Evidence(weights, means, [submitters.get(id) for id in near], own)
-    predicted = {
-        learnware_name(id): loss
-        for id, loss in zip([*near, *others], evidence.predicted.tolist(), strict=True)
-        if not np.isnan(loss)
-    }
-    count = len(near)
-    among = mmd2[:count]
-    outputs = peer_rows.outputs_of(connection, near)
-    said = [outputs.get(id) for id in near]
-    lost = evidence.predicted[:count]
-    judged = reliability(
-        means[:count],
-        variances[:count],
-        np.fmin(among, among.T),
-        disagreement=_ratio(weights, lost, [own.variance if own else None for own in said]),
-        peer_ratio=_ratio(weights, lost, [own.validation_loss if own else None for own in said]),
-    )
+    predicted: dict[str, float] = {}
+    judged: list[tuple[float, Reliability]] = []
+    # Losses of outputs that mean different things have different units.
+    for meaning in {own[id].meaning for id in near if id in own}:
+        alike = [i for i, id in enumerate(near) if id in own and own[id].meaning == meaning]
+        sketches = [near[i] for i in alike]
+        models = sketches + [id for id in ids[len(near) :] if id in own and own[id].meaning == meaning]
+        means, variances, mmd2 = peer_rows.matrices(connection, models, sketches)
+        share = float(weights[alike].sum())
+        if np.isnan(means).all() or share == 0:
+            continue
+        evidence = Evidence(weights[alike], means, [submitters.get(id) for id in sketches])
+        found = zip(models, evidence.predicted.tolist(), strict=True)
+        predicted.update((learnware_name(id), loss) for id, loss in found if not np.isnan(loss))
+        judged.append((share, _reliability(evidence, variances, mmd2, [own[id] for id in sketches])))
     return replace(
         result,
         singles=tuple(replace(hit, predicted_loss=predicted.get(hit.id)) for hit in result.singles),
-        reliability=judged,
+        reliability=max(judged, key=lambda one: one[0])[1] if judged else None,
+    )
+
+
+def _reliability(
+    evidence: Evidence, variances: FloatArray, mmd2: FloatArray, own: Sequence[peer_rows.OwnOutputs]
+) -> Reliability:
+    count = len(own)
+    lost = evidence.predicted[:count]
+    among = mmd2[:count]
+    said = _ratio(evidence.weights, lost, [one.variance for one in own])
+    return reliability(
+        evidence.losses[:count],
+        variances[:count],
+        np.fmin(among, among.T),
+        # Models that all say one number, and the same, do not disagree.
+        disagreement=0.0 if said is None and not np.nansum(lost) else said,
+        peer_ratio=_ratio(evidence.weights, lost, [one.validation_loss for one in own]),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from learndock.dock.ids import learnware_name
 from learndock.dock.peer_rows import OwnOutputs, PeerLosses
-from learndock.errors import LearndockError
+from learndock.errors import IsolationUnavailable, LearndockError
 from learndock.peers import point_losses, truth_of
 from learndock.peers.losses import in_order_of_names, weighted_mean, weighted_moments
 
@@ -57,6 +57,11 @@ def try_model(
     Points are those that the dock holds, in the units of the data: of what travels to the model, nothing is a row of
     anybody's. Where a learnware ships mean labels of its points, they are the truth there, and its model's output only
     where it ships none.
+
+    Raises
+    ------
+    IsolationUnavailable
+        The model can't be contained here as well as it must be.
     """
     columns = meaning.dimension or 0
     specs = [own, *sketches.values()]
@@ -64,6 +69,8 @@ def try_model(
         answer = learnware.predict(np.concatenate([spec.raw_points for spec in specs]))
         # What is kept is float32.
         outputs = np.clip(truth_of(learnware_name(number), answer, meaning), -_LARGEST, _LARGEST)
+    except IsolationUnavailable:  # says something of this machine, and nothing of the model
+        raise
     except LearndockError as error:
         failure = " ".join(str(error).split())[:_LONGEST_FAILURE]
         return Trial(OwnOutputs(number, meaning.key, columns, None, failure=failure), {})

@@ -69,6 +69,8 @@ class DockReviews(DockContents):
         ------
         UnknownLearnware
             If one of `ids` is not in the dock.
+        IsolationUnavailable
+            Models can't be contained here as well as they must be.
         ReadOnlyDock
         """
         self._require_writable()

@@ -371,7 +371,7 @@ class DockSearches(OpenedDock):
         each = [exclude] * count if one_for_all or isinstance(exclude[0], str) else exclude
         if len(each) != count:
             raise InvalidArgument(f"exclude: expected ids for all or for each of {count} specs, got {len(each)}")
-        names = [checked_ids(some) for some in each]
+        names = [checked_ids(some, "exclude") for some in each]
         if not any(names):
             return [()] * count
         with self._catalog.reading() as connection:

@@ -41,17 +41,15 @@ class Evidence:
     weights : ndarray of shape (n,)
         v: how near the data behind each sketch is to the user's.
     losses : ndarray of shape (m, n)
-        A: mean loss of model i on sketch j; NaN where it is not known, or where the sketch is the model's own.
+        A: mean loss of model i on sketch j; NaN where it is not known, or where the sketch is the model's own. The
+        first n models are those of the sketches, in their order.
     owners : sequence of str or None
         Who submitted the sketches.
-    own : ndarray of bool, shape (m, n)
-        Whether the sketch is the model's own.
     """
 
     weights: FloatArray
     losses: FloatArray
     owners: Sequence[str | None]
-    own: npt.NDArray[np.bool_]
 
     @cached_property
     def shares(self) -> FloatArray:
@@ -71,15 +69,21 @@ class Evidence:
         """
         known = np.where(np.isnan(self.losses), 0.0, self.shares).sum(axis=1)
         # A model's own sketch is none that it could be tried on.
-        possible = 1 - np.where(self.own, self.shares, 0.0).sum(axis=1)
+        possible = np.ones(len(known))
+        possible[: len(self.shares)] -= self.shares
         return np.where(known >= _LEAST_KNOWN * possible, self._trimmed[0], np.nan)
 
-    @property
+    @cached_property
     def trust(self) -> FloatArray:
-        """The capped shares, less what was trimmed of them on average over the models, shape (n,)."""
-        kept = self._trimmed[1]
-        known = ~np.isnan(self.losses)
-        trusted: FloatArray = self.shares * np.where(known, kept, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        """The capped shares, less what was trimmed of them on average over the models, shape (n,).
+
+        That average is a trimmed mean too, in which no submitter's models count more than a fifth: models of one who is
+        hostile agree with his sketches alone.
+        """
+        count = len(self.weights)
+        kept = np.where(np.isnan(self.losses), np.nan, self._trimmed[1])[:count]
+        votes = capped_shares(np.ones(count), self.owners)
+        trusted: FloatArray = self.shares * np.nan_to_num(trimmed_means(kept.T, votes)[0])
         return trusted
 
 

@@ -45,8 +45,10 @@ def truth_of(name: str, output: npt.NDArray[Any], meaning: OutputMeaning) -> Flo
         If the output is none such, or not finite.
     """
     columns = meaning.dimension or 0
-    if output.dtype.kind not in "biuf" or not np.isfinite(output).all():
-        raise LearnwareError(f"{name}: expected finite numbers, got predictions of dtype {output.dtype}")
+    if output.dtype.kind not in "biuf":
+        raise LearnwareError(f"{name}: expected numbers, got predictions of dtype {output.dtype}")
+    if not np.isfinite(output).all():
+        raise LearnwareError(f"{name}: expected finite numbers, got NaN or infinity among its predictions")
     values = output.astype(np.float64)
     if meaning.task == "Classification" and (values.ndim == 1 or values.shape[1:] == (1,)):
         labels = values.reshape(len(values))
@@ -54,7 +56,7 @@ def truth_of(name: str, output: npt.NDArray[Any], meaning: OutputMeaning) -> Flo
             raise LearnwareError(f"{name}: expected the integers 0 to {columns - 1}, got other labels")
         values = np.eye(columns)[labels.astype(np.int64)]
     else:
-        values = values.reshape(len(values), -1) if values.ndim == 1 else values
+        values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or values.shape[1] != columns:
             raise LearnwareError(f"{name}: expected {columns} columns, got predictions of shape {output.shape}")
         if meaning.task == "Classification":

@@ -37,6 +37,9 @@ _DISAGREEMENT = 0.1
 _FEWEST = 4
 # Twins lose nothing on each other's points; the logarithm of that is not infinite evidence.
 _SMALLEST = 1e-3
+# No prediction of a loss is better than to a thousandth of it.
+_LEAST_MISSED = 1e-6
+_TOO_FEW = "too few models near you have been tried on each other's sketches: see Dock.peer_review"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +92,13 @@ def reliability(
     """
     found = missed_variance(losses, mmd2)
     if found is None:
-        message = "too few models near you have been tried on each other's sketches: see Dock.peer_review"
-        return Reliability(None, disagreement, peer_ratio, False, message)
-    scale = np.maximum(losses, _floor(losses))
-    relative = np.where(np.eye(len(losses), dtype=bool), np.nan, variances / scale**2)
-    kappa = float(np.nanmedian(relative) / max(found, np.finfo(float).tiny))
-    matters = disagreement is None or disagreement > _DISAGREEMENT
+        return Reliability(None, disagreement, peer_ratio, False, _TOO_FEW)
+    known = ~(np.isnan(losses) | np.isnan(variances) | np.eye(len(losses), dtype=bool))
+    relative = np.square(np.sqrt(variances[known]) / np.maximum(losses[known], _floor(losses)))
+    kappa = float(np.median(relative) / max(found, _LEAST_MISSED)) if relative.size else None
+    if kappa is None:
+        return Reliability(None, disagreement, peer_ratio, False, _TOO_FEW)
+    matters = bool(losses[known].any()) if disagreement is None else disagreement > _DISAGREEMENT
     if kappa < LABELS_WANTED and matters:
         message = (
             f"the inputs do not identify the model: give {LABELS_WANTED} labelled rows (calibrate); what is known "
@@ -134,4 +138,6 @@ def missed_variance(losses: FloatArray, mmd2: FloatArray) -> float | None:
 
 def _floor(losses: FloatArray) -> float:
     known = losses[~np.isnan(losses)]
-    return float(max(_SMALLEST * np.median(known), np.finfo(float).tiny)) if known.size else np.finfo(float).tiny
+    # Where most are twins the mean, and where all are, any number: all logarithms are equal then.
+    usual = next((value for value in (np.median(known), known.mean()) if value > 0), 1.0) if known.size else 1.0
+    return float(_SMALLEST * usual)

@@ -51,10 +51,11 @@ def distance_weights(mmd2: FloatArray) -> FloatArray:
 
 
 def capped_shares(weights: FloatArray, owners: Sequence[str | None], most: float = LARGEST_SHARE) -> FloatArray:
-    """The weights as shares, of which none of the owners has more than `most`, or their equal part where they are few.
+    """The weights as shares, of which none of the owners has more than `most`, as far as there are others to take it.
 
-    What is taken from some goes to the others in proportion. None stands for an owner who is not known: each such entry
-    counts as one of its own.
+    What is taken from some goes to the others in proportion, and raises nobody above `most`: where owners are so few
+    that they would have to be, a stranger with one learnware would otherwise count as much as the house with all
+    others. None stands for an owner who is not known: each such entry counts as one of its own.
 
     Parameters
     ----------
@@ -66,17 +67,38 @@ def capped_shares(weights: FloatArray, owners: Sequence[str | None], most: float
     shares: FloatArray = weights / weights.sum()
     names = [f"={owner}" if owner is not None else f"?{i}" for i, owner in enumerate(owners)]
     _, owner_of = np.unique(names, return_inverse=True)
-    count = len(np.unique(owner_of[shares > 0]))
-    limit = max(most, 1 / count)
-    while True:
-        held = np.bincount(owner_of, shares)
-        at_limit = held >= limit * (1 - 1e-12)
-        if not (held > limit * (1 + 1e-12)).any():
-            return shares
-        capped = at_limit[owner_of]
-        free = shares[~capped].sum()
-        shares = np.where(
-            capped,
-            shares * limit / np.maximum(held[owner_of], np.finfo(float).tiny),
-            shares * ((1 - limit * at_limit.sum()) / free if free > 0 else 1.0),
-        )
+    held: FloatArray = np.bincount(owner_of, shares).astype(np.float64)
+    # What is as good as nothing can't be raised.
+    there = held > np.finfo(float).eps
+    if not (held > most * (1 + 1e-12)).any():
+        return shares
+    allowed = _few(held[there], most) if np.count_nonzero(there) * most <= 1 else _many(held[there], most)
+    factors = np.zeros(len(held))
+    factors[there] = allowed / held[there]
+    capped: FloatArray = shares * factors[owner_of]
+    capped /= capped.sum()
+    return capped
+
+
+def _many(held: FloatArray, most: float) -> FloatArray:
+    """min(f held, most) with the f that makes their sum 1."""
+    allowed = held.copy()
+    while (above := allowed > most * (1 + 1e-12)).any():
+        limited = above | (allowed >= most * (1 - 1e-12))
+        free = allowed[~limited].sum()
+        raised = (1 - most * np.count_nonzero(limited)) / free if free > 0 else 1.0
+        allowed = np.where(limited, most, allowed * raised)
+    return allowed
+
+
+def _few(held: FloatArray, most: float) -> FloatArray:
+    """Those below `most` raised to it, and the largest lowered to one level t, with the t that makes their sum 1."""
+    raised = np.maximum(held, most)
+    descending = np.sort(raised)[::-1]
+    counts = np.arange(1, len(held) + 1)
+    rest = raised.sum() - np.cumsum(descending)
+    levels = (1 - rest) / counts
+    # The level at which those that are above it, and only those, are lowered.
+    level = levels[np.argmax(levels >= np.append(descending[1:], most) - 1e-12)]
+    lowered: FloatArray = np.minimum(raised, level)
+    return lowered

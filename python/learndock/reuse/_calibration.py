@@ -28,6 +28,8 @@ __all__ = ["factors", "posterior_shift"]
 
 # Labelled rows that the prior weighs as much as.
 _STRENGTH = 20.0
+# A learnware that the rows speak against keeps this part of its weight: where no other has one, it decides still.
+_SMALLEST_FACTOR = 1e-12
 # Rows that the models' common variance counts for beside each model's own.
 _COMMON_ROWS = 5.0
 
@@ -51,9 +53,10 @@ def posterior_shift(
     own = relative.var(axis=1, ddof=1)
     variance = (own * rows + np.median(own) * _COMMON_ROWS) / (rows + _COMMON_ROWS)
     missed = _missed_variance(losses, mmd2)
-    if missed is None:
+    if missed is None:  # nothing says how far predictions can be relied on, and labels alone never rank
         return np.zeros(len(means))
-    share = missed / np.maximum(missed + variance / rows, np.finfo(float).tiny)
+    with np.errstate(over="ignore"):  # of a miss next to 0
+        share = 1 / (1 + (variance / missed if missed > 0 else np.where(variance > 0, np.inf, 0.0)) / rows)
     shift: FloatArray = share * ((means - np.median(means)) - (predicted - np.median(predicted)))
     return shift
 
@@ -98,7 +101,9 @@ def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> Floa
     count, rows = outputs.shape[:2]
     prior = np.maximum(weights.mean(axis=0), 1e-12)
     prior /= prior.sum()
-    scale = max(float(np.median(np.square(outputs - truth).sum(axis=2).mean(axis=1))), np.finfo(float).tiny)
+    lost = np.square(outputs - truth).sum(axis=2).mean(axis=1)
+    # Where most learnwares are right in all rows the mean is the unit, and where all are, any number.
+    scale = next((value for value in (float(np.median(lost)), float(lost.mean())) if value > 0), 1.0)
 
     def objective(logs: FloatArray) -> tuple[float, FloatArray]:
         raised = np.exp(logs - logs.max())
@@ -116,5 +121,5 @@ def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> Floa
 
     found = minimize(objective, np.zeros(count), jac=True, method="L-BFGS-B")
     logs: FloatArray = found.x
-    found_factors: FloatArray = np.exp(logs - logs.max())
+    found_factors: FloatArray = np.maximum(np.exp(logs - logs.max()), _SMALLEST_FACTOR)
     return found_factors

@@ -109,7 +109,7 @@ class Competence:
     @cached_property
     def _evidence(self) -> Evidence:
         owners = [None if record is None else record.submitter for record in self._records]
-        return Evidence(self.weights, self.losses, owners, np.eye(len(self.weights), dtype=bool))
+        return Evidence(self.weights, self.losses, owners)
 
     @cached_property
     def predicted(self) -> FloatArray:
@@ -145,7 +145,7 @@ class Competence:
             Added to what each model loses everywhere: what labels have told.
         threads : int, optional
         """
-        rows = self._standardised(X)
+        rows = self.standardised(X)
         weights = np.empty((len(rows), len(self.weights)))
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = slice(start, start + _ROWS_AT_ONCE)
@@ -164,12 +164,14 @@ class Competence:
         above = local - local.min(axis=1, keepdims=True)
         # Of two learnwares the one that loses more, so that little evidence does not decide alone.
         middle = np.partition(above, above.shape[1] // 2, axis=1)[:, [above.shape[1] // 2]]
-        z = above / np.maximum(middle, np.finfo(float).tiny)
+        # Where most are twins of the best, the mean is the unit; where all are, any number.
+        middle = np.where(middle > 0, middle, above.mean(axis=1, keepdims=True))
+        z = above / np.where(middle > 0, middle, 1.0)
         return _shares(0.5 * np.log(self.weights) + near - z)
 
     def covered(self, X: Any, *, threads: int | None = None) -> npt.NDArray[np.bool_]:
         """Whether the mixture's embedding is as large at a row as at nearly all of its own points. Shape (rows,)."""
-        return self._mixture_at(self._standardised(X), threads) >= self._least_covered
+        return self._mixture_at(self.standardised(X), threads) >= self._least_covered
 
     @cached_property
     def _least_covered(self) -> float:
@@ -189,7 +191,14 @@ class Competence:
         )
         return kernels.embed(points, weights, rows, gamma=self.specifications[0].gamma, threads=threads)
 
-    def _standardised(self, X: Any) -> FloatArray:
+    def standardised(self, X: Any) -> FloatArray:
+        """Rows in the units of the specifications' points.
+
+        Raises
+        ------
+        InvalidArgument
+            For NaN, infinity or another shape.
+        """
         spec = self.specifications[0]
         rows = finite_float64(X, "X", ndim=2)
         if rows.shape[1:] != spec.input_shape:

@@ -74,6 +74,8 @@ class LocalCompetence(Parameters):
 
     Attributes
     ----------
+    classes_ : ndarray
+        After a `fit` with labels of a classification: the numbers of the columns of `predict_proba`.
     factors_ : ndarray of shape (members,)
         After `calibrate`: by what the learnwares' weights are multiplied.
     shift_ : ndarray of shape (members,), or None
@@ -97,6 +99,7 @@ class LocalCompetence(Parameters):
     hits: SearchResult | Mixture
     learnwares: Sequence[Predictor]
     mode: Literal["mean", "vote_by_prob"] | None
+    classes_: npt.NDArray[np.int64]
     factors_: FloatArray
     shift_: FloatArray | None
 
@@ -132,8 +135,10 @@ class LocalCompetence(Parameters):
 
         Parameters
         ----------
-        X, y : ignored
-            Here because a Pipeline passes them; labels are for `calibrate`.
+        X : ignored
+            Here because a Pipeline passes it.
+        y : array of shape (n,), optional
+            Labels, for `classes_` alone; what is to be learnt from them is for `calibrate`.
 
         Returns
         -------
@@ -146,10 +151,13 @@ class LocalCompetence(Parameters):
         SpecificationMismatch
             If specifications can't be compared, or outputs do not mean the same.
         """
-        self._members()
-        for name in ("factors_", "shift_"):
+        members = self._members()
+        for name in ("classes_", "factors_", "shift_"):
             if hasattr(self, name):
                 delattr(self, name)
+        classes = members.alignment.common.dimension
+        if y is not None and not members.regression and classes is not None:
+            self.classes_ = np.arange(classes)
         return self
 
     def calibrate(self, X: Any, y: Any) -> Self:
@@ -178,7 +186,7 @@ class LocalCompetence(Parameters):
             As `predict`.
         """
         members = self._members()
-        rows = _rows(X)
+        rows = _rows(X, members)
         if len(rows) < _FEWEST_LABELS:
             raise InvalidArgument(f"X: expected at least {_FEWEST_LABELS} labelled rows, got {len(rows)}")
         outputs = self._stacked(members, rows)
@@ -214,7 +222,8 @@ class LocalCompetence(Parameters):
             If a model fails, or its output is no array of finite numbers with one row per row of X.
         """
         members = self._members()
-        combined = self._combined(members, _rows(X))
+        rows = _rows(X, members)
+        combined = self._combined(members, rows, self._weights(members, rows))
         if not members.regression:
             best: npt.NDArray[Any] = combined.argmax(axis=1)
             return best
@@ -237,7 +246,8 @@ class LocalCompetence(Parameters):
         members = self._members()
         if members.regression:
             raise InvalidArgument("mode: a regression has no probabilities")
-        return self._combined(members, _rows(X))
+        rows = _rows(X, members)
+        return self._combined(members, rows, self._weights(members, rows))
 
     def row_weights(self, X: Any) -> FloatArray:
         """Each learnware's share of the prediction at each row. Shape (n, len(learnwares)), rows sum to 1.
@@ -247,7 +257,7 @@ class LocalCompetence(Parameters):
         X : array, DataFrame or tensor of shape (n, d)
         """
         members = self._members()
-        weights = np.zeros((len(rows := _rows(X)), len(self.learnwares)))
+        weights = np.zeros((len(rows := _rows(X, members)), len(self.learnwares)))
         weights[:, members.indices] = self._weights(members, rows)
         return weights
 
@@ -261,7 +271,8 @@ class LocalCompetence(Parameters):
         ----------
         X : array, DataFrame or tensor of shape (n, d)
         """
-        return self._members().competence.covered(_rows(X))
+        members = self._members()
+        return members.competence.covered(_rows(X, members))
 
     def expected_accuracy(self, X: Any) -> ExpectedAccuracy:
         """What share of the rows `predict` gets right, estimated from the models' confidence; no label is needed.
@@ -284,7 +295,7 @@ class LocalCompetence(Parameters):
         members = self._members()
         if members.regression:
             raise InvalidArgument("mode: an expected accuracy needs classifiers; a regression has no confidence")
-        rows = _rows(X)
+        rows = _rows(X, members)
         values = dict(zip(members.alignment.meanings, self._stacked(members, rows), strict=True))
         weights = self._weights(members, rows)
         answers = np.einsum("rn,nrc->rc", weights, np.stack(list(values.values()))).argmax(axis=1)
@@ -330,7 +341,7 @@ class LocalCompetence(Parameters):
         competence = members.competence
         if not competence.reviewed and len(members.indices) > 1:
             warnings.warn(
-                "the dock has not tried these learnwares on each other's sketches (Dock.peer_review): they are "
+                "the dock has not tried these learnwares on enough of each other's sketches (Dock.peer_review): they are "
                 "weighted by the specifications alone",
                 UnreviewedWarning,
                 stacklevel=3,
@@ -346,8 +357,7 @@ class LocalCompetence(Parameters):
         shares: FloatArray = weights / weights.sum(axis=1, keepdims=True)
         return shares
 
-    def _combined(self, members: _Members, rows: npt.NDArray[Any]) -> FloatArray:
-        weights = self._weights(members, rows)
+    def _combined(self, members: _Members, rows: npt.NDArray[Any], weights: FloatArray) -> FloatArray:
         combined: FloatArray = np.einsum("rn,nrc->rc", weights, self._stacked(members, rows))
         return combined
 
@@ -404,14 +414,14 @@ def _shares(name: str, output: npt.NDArray[Any], members: _Members) -> FloatArra
             f"{name}: expected probabilities, or numbers of the classes that its semantic specification describes, got "
             f"predictions of dtype {labels.dtype} and shape {output.shape}"
         )
-    return _one_hot(labels, classes, name)
-
-
-def _one_hot(labels: npt.NDArray[Any], classes: int, name: str) -> FloatArray:
-    wrong = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
-    if wrong.any():
-        raise InvalidArgument(f"{name}: expected numbers of classes from 0 to {classes - 1}, got {labels[wrong][0]}")
+    if (wrong := _no_classes(labels, classes)).any():
+        raise LearnwareError(f"{name}: expected numbers of classes from 0 to {classes - 1}, got {labels[wrong][0]}")
     return np.eye(classes)[labels.astype(np.int64)]
+
+
+def _no_classes(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
+    strange: npt.NDArray[np.bool_] = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
+    return strange
 
 
 def _truth(y: Any, rows: int, columns: int, members: _Members) -> FloatArray:
@@ -433,7 +443,9 @@ def _truth(y: Any, rows: int, columns: int, members: _Members) -> FloatArray:
         labels = _numbered([str(label) for label in labels], members.alignment.common)
     if labels.dtype.kind not in "biuf":
         raise InvalidArgument(f"y: expected numbers or names of classes, got dtype {labels.dtype}")
-    return _one_hot(labels, columns, "y")
+    if (wrong := _no_classes(labels, columns)).any():
+        raise InvalidArgument(f"y: expected numbers of classes from 0 to {columns - 1}, got {labels[wrong][0]}")
+    return np.eye(columns)[labels.astype(np.int64)]
 
 
 def _numbered(names: Sequence[str], common: OutputMeaning) -> npt.NDArray[np.int64]:
@@ -444,8 +456,10 @@ def _numbered(names: Sequence[str], common: OutputMeaning) -> npt.NDArray[np.int
     return np.array([number_of[name] for name in names])
 
 
-def _rows(X: Any) -> npt.NDArray[Any]:
+def _rows(X: Any, members: _Members) -> npt.NDArray[Any]:
+    """Rows as models take them; what the specifications can't take is an error before a model is asked."""
     rows = as_array(X, "X")
     if rows.ndim == 0 or len(rows) == 0:
         raise InvalidArgument(f"X: expected at least one row, got shape {rows.shape}")
+    members.competence.standardised(rows)
     return rows
