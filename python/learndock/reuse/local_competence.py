@@ -341,8 +341,8 @@ class LocalCompetence(Parameters):
         competence = members.competence
         if not competence.reviewed and len(members.indices) > 1:
             warnings.warn(
-                "the dock has not tried these learnwares on enough of each other's sketches (Dock.peer_review): they are "
-                "weighted by the specifications alone",
+                "the dock has not tried these learnwares on enough of each other's sketches (Dock.peer_review): they "
+                "are weighted by the specifications alone",
                 UnreviewedWarning,
                 stacklevel=3,
             )
