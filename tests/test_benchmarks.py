@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import baselines, exact, generators, report  # noqa: E402
 from benchmarks.experiments import identification  # noqa: E402
 
-KERNELS = ("inner_products", "simplex_qp", "herding", "reduced_set", "mixture", "dock", "floors")
+KERNELS = ("inner_products", "simplex_qp", "herding", "reduced_set", "mixture", "local_losses", "dock", "floors")
 # What asv takes for a benchmark.
 _NAMES = re.compile(r"(time|peakmem|track)_\w+")
 NEWEST = kernels.instruction_sets()["available"][-1]
