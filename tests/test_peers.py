@@ -332,7 +332,7 @@ def distances(sketches, gamma=0.2):
 def judged(models, sketches):
     means, variances, said = tried(models, sketches)
     disagreement = float(np.nanmean(means) / said.mean())
-    return reliability(means, variances, distances(sketches), disagreement=disagreement)
+    return reliability(means, variances, distances(sketches), points=60, disagreement=disagreement)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -375,7 +375,7 @@ def test_models_that_say_the_same_need_not_be_told_apart():
 def test_too_few_models_are_no_ground_for_an_alarm():
     for count in (0, 1, 2, 4):
         losses = np.ones((count, count))
-        found = reliability(losses, losses, losses)
+        found = reliability(losses, losses, losses, points=50)
         assert (found.kappa, found.alarm) == (None, False)
         assert "Dock.peer_review" in found.message
 
@@ -409,7 +409,7 @@ def test_strange_losses_give_a_number_or_none(losses, variances, far):
     np.fill_diagonal(losses, np.nan)
     variances = np.where(np.isnan(losses), np.nan, variances)
     mmd2 = np.full((10, 10), np.nan) if far else distances(sites(10, apart=3.0)[1])
-    found = reliability(losses, variances, mmd2)
+    found = reliability(losses, variances, mmd2, points=100)
     assert found.kappa is None or np.isfinite(found.kappa)
     assert found.message
     missed = missed_variance(losses, mmd2)
@@ -418,7 +418,7 @@ def test_strange_losses_give_a_number_or_none(losses, variances, far):
 
 def test_models_that_all_say_the_same_raise_no_alarm():
     zero = np.zeros((10, 10))
-    found = reliability(zero, zero, np.ones((10, 10)))
+    found = reliability(zero, zero, np.ones((10, 10)), points=100)
     assert not found.alarm
 
 
@@ -426,5 +426,5 @@ def test_kappa_does_not_depend_on_the_unit_of_the_target():
     rng = np.random.default_rng(2)
     losses = rng.uniform(0.5, 2, size=(8, 8))
     mmd2 = distances(sites(8, apart=3.0)[1])
-    one = reliability(losses, losses**2, mmd2).kappa
-    assert reliability(losses * 1e12, losses**2 * 1e24, mmd2).kappa == pytest.approx(one, rel=1e-9)
+    one = reliability(losses, losses**2, mmd2, points=100).kappa
+    assert reliability(losses * 1e12, losses**2 * 1e24, mmd2, points=100).kappa == pytest.approx(one, rel=1e-9)

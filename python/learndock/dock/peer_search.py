@@ -89,6 +89,7 @@ def _reliability(
         evidence.losses[:count],
         variances[:count],
         np.fmin(among, among.T),
+        points=float(np.median([0 if one.outputs is None else len(one.outputs) for one in own])),
         # Models that all say one number, and the same, do not disagree.
         disagreement=0.0 if said is None and not np.nansum(lost) else said,
         peer_ratio=_ratio(evidence.weights, lost, [one.validation_loss for one in own]),

@@ -39,6 +39,8 @@ _FEWEST = 4
 _SMALLEST = 1e-3
 # No prediction of a loss is better than to a thousandth of it.
 _LEAST_MISSED = 1e-6
+# A mean over fewer points says too little to tell models apart by.
+_FEWEST_POINTS = 25
 _TOO_FEW = "too few models near you have been tried on each other's sketches: see Dock.peer_review"
 
 
@@ -76,6 +78,7 @@ def reliability(
     variances: FloatArray,
     mmd2: FloatArray,
     *,
+    points: float,
     disagreement: float | None = None,
     peer_ratio: float | None = None,
 ) -> Reliability:
@@ -87,17 +90,22 @@ def reliability(
         Mean and variance of the losses of model i at the points of sketch j; NaN where not known.
     mmd2 : ndarray of shape (n, n)
         Distances between the sketches; NaN where not known.
+    points : float
+        Of a sketch, in the median: losses on it are means over so many, and as far as that they miss each other by
+        chance.
     disagreement, peer_ratio : float, optional
         See `Reliability`.
     """
     found = missed_variance(losses, mmd2)
-    if found is None:
+    if found is None or points < _FEWEST_POINTS:
         return Reliability(None, disagreement, peer_ratio, False, _TOO_FEW)
     known = ~(np.isnan(losses) | np.isnan(variances) | np.eye(len(losses), dtype=bool))
     relative = np.square(np.sqrt(variances[known]) / np.maximum(losses[known], _floor(losses)))
-    kappa = float(np.median(relative) / max(found, _LEAST_MISSED)) if relative.size else None
-    if kappa is None:
+    if not relative.size:
         return Reliability(None, disagreement, peer_ratio, False, _TOO_FEW)
+    variance = float(np.median(relative))
+    # By chance they miss by a mean's variance; a part is left, since that is not known to the last digit.
+    kappa = variance / max(found - variance / points, found / 10, _LEAST_MISSED)
     matters = bool(losses[known].any()) if disagreement is None else disagreement > _DISAGREEMENT
     if kappa < LABELS_WANTED and matters:
         message = (
