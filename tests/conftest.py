@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from catalogs import either_catalog  # noqa: F401
+from postgres_server import postgres_server  # noqa: F401
+
 # No deadline: on a busy machine the first call of a kernel may wait for a processor. In CI a failure must come back.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
@@ -19,6 +22,20 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 # Several tests send themselves Ctrl-C, which a suite ignores that a script has started in the background.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is of SQLite's own files where the catalog is not in SQLite."""
+
+    def kept(item: pytest.Item) -> bool:
+        chosen = getattr(item, "callspec", None)
+        over = "sqlite" if chosen is None else chosen.params.get("either_catalog", "sqlite")
+        return over == "sqlite" or item.get_closest_marker("sqlite") is None
+
+    left_out = [item for item in items if not kept(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if kept(item)]
 
 
 def pytest_report_header() -> str:

@@ -1,10 +1,8 @@
 """The audit log and the log messages: what was done, when, and by whom."""
 
-import contextlib
 import logging
 import os
 import pwd
-import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,11 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 import learndock as ld
+from catalogs import change_catalog
 from filled_docks import add, checks, described, dock, spec, written_zip  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import audit
 from learndock.errors import DockError, InvalidArgument
 from spec_batches import made_specs
+
+pytestmark = pytest.mark.usefixtures("either_catalog")
 
 
 def told(dock, id=None):  # noqa: F811
@@ -147,8 +148,7 @@ def test_a_bad_question_is_an_error(dock, id, options):  # noqa: F811
 def test_records_are_numbered_on_after_all_are_gone(dock):  # noqa: F811
     """A hole in the numbers says that somebody has removed a record."""
     dock.ingest(points=[[[0.0]]], weights=[[1.0]], gamma=0.1)
-    with contextlib.closing(sqlite3.connect(dock.path / "catalog.sqlite")) as catalog, catalog:
-        catalog.execute("delete from audit")
+    change_catalog(dock, "delete from audit")
     dock.ingest(points=[[[0.0]]], weights=[[1.0]], gamma=0.1)
     assert [record.sequence for record in dock.history()] == [2]
 

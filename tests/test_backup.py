@@ -14,6 +14,8 @@ from learndock.dock import backup
 from learndock.errors import DockError, DockFormatError, InvalidArgument
 from spec_batches import made_specs
 
+pytestmark = pytest.mark.usefixtures("either_catalog")
+
 
 def contents(dock):  # noqa: F811
     return (

@@ -1,12 +1,10 @@
 """The dock on disk: what goes in is there, what goes out is gone, and nothing is half there."""
 
-import contextlib
 import gc
 import json
 import multiprocessing
 import os
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -17,10 +15,13 @@ import numpy as np
 import pytest
 
 import learndock as ld
+from catalogs import catalog_rows
 from learndock.checker import check_learnware
 from learndock.dock import folding, writer
 from learndock.errors import DockError, DockFormatError, InvalidArgument, ReadOnlyDock, UnknownLearnware
 from spec_batches import distances_to, made_specs, user_spec
+
+pytestmark = pytest.mark.usefixtures("either_catalog")
 
 
 @pytest.fixture
@@ -128,9 +129,8 @@ def test_optimize_folds_and_compacts_and_changes_no_result(dock, monkeypatch):
     assert found(dock, user, k=200) == before
     assert len(dock) == len(before) == 107 - len(ids[::4])
     assert len(list((dock.path / "specs").iterdir())) == 1
-    with contextlib.closing(sqlite3.connect(dock.path / "catalog.sqlite")) as catalog:
-        assert catalog.execute("select count(*) from pending").fetchone() == (0,)
-        assert catalog.execute("select count(*) from tombstones").fetchone() == (0,)
+    assert catalog_rows(dock, "select count(*) from pending") == [(0,)]
+    assert catalog_rows(dock, "select count(*) from tombstones") == [(0,)]
     unchanged = files(dock.path / "specs")
     dock.optimize()
     assert files(dock.path / "specs") == unchanged
@@ -251,7 +251,7 @@ def test_spaces_are_told_apart_by_shape_and_gamma(dock):
     assert nowhere.skipped == 15
 
 
-def test_readonly_refuses_every_change_and_writes_nothing(path):
+def test_readonly_refuses_every_change_and_writes_nothing(path, either_catalog):
     with ld.Dock(path) as dock:
         points, weights = made_specs(5, 3)
         ids = dock.ingest(points=points, weights=weights, gamma=0.1)
@@ -267,7 +267,8 @@ def test_readonly_refuses_every_change_and_writes_nothing(path):
                 change()
         found(dock, user_spec(3, 0.1))
     assert files(path) == before
-    assert sorted(os.listdir(path)) == ["catalog.sqlite", "dock.json", "specs", "write.lock", "zips"]
+    catalog = "catalog.sqlite" if either_catalog == "sqlite" else "catalog.json"
+    assert sorted(os.listdir(path)) == [catalog, "dock.json", "specs", "write.lock", "zips"]
 
 
 def test_readonly_sees_what_a_living_writer_has_committed(path):
@@ -303,8 +304,8 @@ def test_a_broken_marker_is_a_clear_error(path, content):
 
 def test_a_newer_format_is_a_clear_error(path):
     ld.Dock(path).close()
-    (path / "dock.json").write_text(json.dumps({"format": 2}))
-    with pytest.raises(DockFormatError, match="format 2"):
+    (path / "dock.json").write_text(json.dumps({"format": 3}))
+    with pytest.raises(DockFormatError, match="format 3"):
         ld.Dock(path)
 
 
@@ -325,6 +326,7 @@ def test_a_damaged_segment_is_an_error_that_names_it(dock):
         found(fresh, user_spec(3, 0.1))
 
 
+@pytest.mark.sqlite
 def test_a_file_that_is_no_catalog_is_an_error(path):
     ld.Dock(path).close()
     (path / "catalog.sqlite").write_bytes(b"no database" * 100)

@@ -12,6 +12,8 @@ from learndock.dock import listing
 from learndock.errors import DamagedLearnware, DockError, InvalidArgument, SemanticError, UnknownLearnware
 from spec_batches import made_specs
 
+pytestmark = pytest.mark.usefixtures("either_catalog")
+
 
 @pytest.fixture
 def filled(dock, add):  # noqa: F811

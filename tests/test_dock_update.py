@@ -1,13 +1,12 @@
 """Updates: the id stays, what is new counts everywhere, and a refused or broken update leaves all as it was."""
 
-import contextlib
 import os
-import sqlite3
 
 import numpy as np
 import pytest
 
 import learndock as ld
+from catalogs import catalog_rows
 from filled_docks import add, checks, described, dock, spec, written_zip  # noqa: F401
 from learndock.checker import Status
 from learndock.dock import folding, submission
@@ -21,6 +20,8 @@ from learndock.errors import (
 )
 from learndock.learnware import ArchiveLimits
 from spec_batches import made_specs
+
+pytestmark = pytest.mark.usefixtures("either_catalog")
 
 
 def nearest(dock, user, **options):  # noqa: F811
@@ -47,8 +48,7 @@ def state_of(dock):  # noqa: F811
 
 
 def rows(dock, query):  # noqa: F811
-    with contextlib.closing(sqlite3.connect(dock.path / "catalog.sqlite")) as catalog:
-        return catalog.execute(query).fetchall()
+    return catalog_rows(dock, query)
 
 
 @pytest.mark.parametrize("folded", [False, True], ids=["in the catalog", "in a segment"])

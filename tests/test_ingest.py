@@ -20,6 +20,8 @@ from learndock.dock.space import Space
 from learndock.errors import DockError, InvalidArgument, UnknownLearnware
 from spec_batches import made_specs, user_spec
 
+pytestmark = pytest.mark.usefixtures("either_catalog")
+
 
 @pytest.fixture
 def dock(tmp_path, monkeypatch):
@@ -156,6 +158,7 @@ def test_a_batch_holds_a_piece_at_a_time_and_not_itself(tmp_path):
     assert estimate.disk > 10 * 2**30
 
 
+@pytest.mark.sqlite
 def test_opening_and_searching_read_no_rows_of_learnwares(tmp_path, monkeypatch):
     monkeypatch.setattr(folding, "SEGMENT_SPECS", 10)
     points, weights = made_specs(40, 3)

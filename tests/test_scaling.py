@@ -1,7 +1,6 @@
 """One scaling for all sides: of what developers say of their columns, the same for all, and moved by no single one."""
 
 import json
-import sqlite3
 import warnings
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import learndock as ld
+from catalogs import catalog_rows, change_catalog
 from command_line import error_of, json_of, learndock
 from filled_docks import checks, described, dock, written_zip  # noqa: F401
 from learndock.checker import Status
@@ -25,6 +25,8 @@ from learndock.errors import (
 )
 from learndock.reuse import JobSelectorReuser
 from learndock.specification.moments import column_moments
+
+pytestmark = pytest.mark.usefixtures("either_catalog")
 
 UNITS = np.array([1000.0, 1.0, 0.01])
 CENTRES = np.array([20_000.0, 0.0, 5.0])
@@ -459,8 +461,7 @@ def test_it_is_not_changed_under_those_who_use_it(filled, submit):
     assert filled.scaling(3) == ld.Scaling(CENTRES, UNITS)
     filled.set_scaling(None, space=3)
     assert filled.scaling(3) == scaling  # pooled again, of the same
-    with sqlite3.connect(filled.path / "catalog.sqlite") as catalog:
-        assert catalog.execute("SELECT count(*) FROM fitted_specs").fetchone() == (7,)  # the deleted one's is gone
+    assert catalog_rows(filled, "SELECT count(*) FROM fitted_specs") == [(7,)]  # the deleted one's is gone
 
 
 def test_a_search_says_where_raw_and_standardised_meet(filled, submit):
@@ -524,9 +525,7 @@ def test_a_dock_made_before_there_were_scalings_is_read_and_changed(filled, subm
     user = fit(raw(70))
     expected = filled.search(user)
     filled.close()
-    with sqlite3.connect(filled.path / "catalog.sqlite") as catalog:
-        catalog.execute("DROP TABLE fitted_specs")
-        catalog.execute("DROP TABLE space_scalings")
+    change_catalog(filled, "DROP TABLE fitted_specs", "DROP TABLE space_scalings")
     with ld.Dock(filled.path, readonly=True) as read:
         assert read.search(user).singles == expected.singles
         assert read.specification(expected.singles[0].id).moments is None

@@ -16,6 +16,8 @@ from learndock.dock import semantic_index
 from learndock.dock.tables import tags
 from learndock.errors import InvalidArgument, SemanticError
 
+pytestmark = pytest.mark.usefixtures("either_catalog")
+
 SCENARIOS = ("Business", "Health", "Nature", "Politics")
 LICENSES = ("MIT", "Apache-2.0")
 NAMES = ("House prices", "Readmission risk", "Forest cover")

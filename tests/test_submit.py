@@ -15,6 +15,8 @@ from learndock.dock.incoming import incoming_copy
 from learndock.errors import DockError, InvalidArgument, SemanticError, UnknownLearnware
 from learndock.runtime import ModelLimits
 
+pytestmark = pytest.mark.usefixtures("either_catalog")
+
 
 def semantic(task, outputs, **changes):
     return ld.SemanticSpecification(

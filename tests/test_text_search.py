@@ -8,8 +8,10 @@ from rapidfuzz import fuzz
 import learndock as ld
 from filled_docks import add, checks, described, dock, spec, written_zip  # noqa: F401
 from learndock.checker import Status
-from learndock.dock import text_search
+from learndock.dock import text_index, text_search
 from learndock.errors import InvalidArgument, SemanticError
+
+pytestmark = pytest.mark.usefixtures("either_catalog")
 
 TEXT = "readmission risk of diabetes patients house price model forest gradient Ärzte naïve 30-day hospital"
 WORDS = TEXT.split()
@@ -37,14 +39,15 @@ def found(result):
 
 @pytest.fixture(params=["few", "indexed", "read", "plain"])
 def table(request, monkeypatch):
-    """Few texts, and many: with an index, read in their order, and as a SQLite without trigrams has them."""
+    """Few texts, and many: with an index, read in their order, and as a database without trigrams has them."""
     if request.param != "few":
         monkeypatch.setattr(text_search, "_FEW", 0)
         # All trigrams count.
         monkeypatch.setattr(text_search, "_LEAST_LISTS", 32)
         monkeypatch.setattr(text_search, "_READ", 0.0 if request.param == "read" else 1e6)
     if request.param == "plain":
-        monkeypatch.setattr(text_search, "_INDEXED", "CREATE VIRTUAL TABLE texts USING fts5(name, tokenize = 'absent')")
+        monkeypatch.setattr(text_index, "_FTS5", "CREATE VIRTUAL TABLE texts USING fts5(name, tokenize = 'absent')")
+        monkeypatch.setattr(text_index, "_PG_TRGM_SCHEMA", "SELECT NULL")
     return request.param
 
 
@@ -168,9 +171,9 @@ def test_specifications_alone_have_no_text(dock):  # noqa: F811
     assert dock.search_semantic({}).total == 1
 
 
-def test_the_index_is_made_where_sqlite_has_one(dock):  # noqa: F811
+def test_the_index_is_made_where_the_database_has_one(dock):  # noqa: F811
     with dock._catalog.reading() as connection:
-        assert "fts5" in text_search._definition(connection)
+        assert text_index.text_index(connection).exists(connection)
 
 
 @pytest.mark.parametrize(

@@ -40,10 +40,11 @@ def _of_dock(folder: Path) -> dict[str, object]:
             {"type": space.type, "input_shape": list(space.input_shape), "gamma": space.gamma, "usable": count}
             for space, count in shelf.spaces().items()
         ]
-        usable, count = sum(shelf.spaces().values()), len(shelf)
+        usable, count, catalog = sum(shelf.spaces().values()), len(shelf), shelf.catalog
     return {
         "path": str(folder),
         "format": json.loads((folder / "dock.json").read_bytes())["format"],
+        "catalog": catalog,
         "learnwares": count,
         "by_status": {"USABLE": usable, "NONUSABLE": count - usable},
         "spaces": spaces,

@@ -117,7 +117,8 @@ def record(
             learnwares=count,
             sha256_before=before,
             sha256_after=after,
-            message=None if message is None else message[:_LONGEST_MESSAGE],
+            # What a model or a zip said may hold what no text in a database may.
+            message=None if message is None else message[:_LONGEST_MESSAGE].replace("\0", "\ufffd"),
         )
     )
 

@@ -3,23 +3,25 @@
 The catalog is copied in one state; the zips and segments that this state names never change, so they may be linked or
 copied at leisure. Where one is gone before its turn came (an update, a deletion, a fold), a newer state is taken, and
 what was copied already serves on. All of it is gathered in a folder inside the target, and moved up with dock.json at
-the end: what an end in between leaves is refused by `Dock`.
+the end: what an end in between leaves is refused by `Dock`. A copy whose catalog goes to PostgreSQL has the name of the
+schema in catalog.json before the schema is made.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import uuid
 from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learndock._durable import new_file, sync_folder
 from learndock.dock import rows
-from learndock.dock._lock import WriteLock
 from learndock.dock.catalog import Catalog
+from learndock.dock.catalog_copy import copy_catalog
+from learndock.dock.catalog_place import PostgreSQLPlace, record_place
 from learndock.dock.layout import Layout
 from learndock.dock.segments import SEGMENT_FILES
 from learndock.errors import DockError, InvalidArgument
@@ -29,46 +31,71 @@ if TYPE_CHECKING:
 
     from learndock.dock.progress import Progress
 
-__all__ = ["back_up"]
+__all__ = ["Target", "back_up"]
 
 _ATTEMPTS = 5
 _LOCK_SECONDS = 60.0
 _BLOCK = 1 << 20
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the copy goes.
+
+    Attributes
+    ----------
+    folder : Path
+    place : PostgreSQLPlace or None
+        Of its catalog; None for the file in the folder.
+    actor : str
+    """
+
+    folder: Path
+    place: PostgreSQLPlace | None
+    actor: str
+
+    def catalog(self, layout: Layout, *, readonly: bool) -> Catalog:
+        """The copy's catalog, in a layout."""
+        return Catalog.at(layout, self.place, readonly=readonly, actor=self.actor)
+
+
 def back_up(
-    source: Layout, catalog: Catalog, target: Path, *, readonly: bool, link: bool, on_progress: Progress
+    source: Layout, catalog: Catalog, target: Target, *, readonly: bool, link: bool, on_progress: Progress
 ) -> None:
     """See `Dock.backup`."""
-    _check_target(source, target)
-    made = not target.exists()
+    folder = target.folder
+    _check_folder(source, folder)
+    made = not folder.exists()
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        staging = Layout(target / f".backup-{uuid.uuid4().hex}")
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Layout(folder / f".backup-{uuid.uuid4().hex}")
         try:
-            _gather(source, catalog, staging, readonly=readonly, link=link, on_progress=on_progress)
-            _move_up(staging, Layout(target))
+            _gather(source, catalog, staging, target, readonly=readonly, link=link, on_progress=on_progress)
+            _move_up(staging, Layout(folder))
         except BaseException:
-            _clear(staging, Layout(target))
+            _clear(staging, target)
             if made:
                 with suppress(OSError):
-                    target.rmdir()
+                    folder.rmdir()
             raise
     except OSError as error:
-        raise DockError(f"path: {target}: the backup was not made ({error.strerror or error})") from error
+        raise DockError(f"path: {folder}: the backup was not made ({error.strerror or error})") from error
 
 
-def _clear(staging: Layout, target: Layout) -> None:
+def _clear(staging: Layout, target: Target) -> None:
     """Delete what was made, all of it, unless the marker is in place: then the backup is whole."""
-    if not target.marker.exists():
-        target.catalog.unlink(missing_ok=True)
-        for folder in (target.zips, target.specs):
+    moved = Layout(target.folder)
+    if not moved.marker.exists():
+        with closing(target.catalog(moved, readonly=False)) as copy, suppress(DockError):  # else the server is away
+            copy.drop()
+        moved.catalog_record.unlink(missing_ok=True)
+        for folder in (moved.zips, moved.specs):
             shutil.rmtree(folder, ignore_errors=True)
     # Last: while it is there, the rest is not taken for a dock.
     shutil.rmtree(staging.root, ignore_errors=True)
 
 
-def _check_target(source: Layout, target: Path) -> None:
+def _check_folder(source: Layout, target: Path) -> None:
     if target.resolve().is_relative_to(source.root.resolve()):
         raise InvalidArgument(f"path: expected a folder outside of the dock, got {target}")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -76,16 +103,29 @@ def _check_target(source: Layout, target: Path) -> None:
 
 
 def _gather(
-    source: Layout, catalog: Catalog, staging: Layout, *, readonly: bool, link: bool, on_progress: Progress
+    source: Layout,
+    catalog: Catalog,
+    staging: Layout,
+    target: Target,
+    *,
+    readonly: bool,
+    link: bool,
+    on_progress: Progress,
 ) -> None:
     for folder in (staging.root, staging.zips, staging.specs):
         folder.mkdir()
+    if target.place is not None:
+        record_place(staging, target.place)
     for attempt in range(1, _ATTEMPTS + 1):
         last = attempt == _ATTEMPTS
         try:
             # Writers wait for the last attempt alone, and not for long: nearly all is copied by then.
-            with WriteLock(source.lock, seconds=_LOCK_SECONDS).held() if last and not readonly else nullcontext():
-                _copy_state(source, catalog, staging, link=link, on_progress=on_progress)
+            with catalog.write_lock(seconds=_LOCK_SECONDS).held() if last and not readonly else nullcontext():
+                copy_catalog(catalog, staging, target.place, actor=target.actor)
+                with closing(target.catalog(staging, readonly=True)) as copy:
+                    zips, segments = _named(staging, copy)
+                _remove_others(staging, zips, segments)
+                _copy_files(source, staging, zips, segments, link=link, on_progress=on_progress)
             break
         except FileNotFoundError as error:
             if last:
@@ -97,35 +137,11 @@ def _gather(
     staging.finish()
 
 
-def _copy_state(source: Layout, catalog: Catalog, staging: Layout, *, link: bool, on_progress: Progress) -> None:
-    staging.catalog.unlink(missing_ok=True)
-    _copy_catalog(catalog, staging.catalog)
-    zips, segments = _named(staging)
-    _remove_others(staging, zips, segments)
-    _copy_files(source, staging, zips, segments, link=link, on_progress=on_progress)
-
-
-def _copy_catalog(catalog: Catalog, target: Path) -> None:
-    with catalog.reading() as connection, closing(sqlite3.connect(target)) as copy:
-        original = connection.connection.driver_connection
-        if not isinstance(original, sqlite3.Connection):
-            raise DockError(f"expected a catalog in SQLite, got {type(original).__name__}")
-        original.backup(copy)
-        # One file: nothing of it may be left in a log beside it.
-        copy.execute("PRAGMA journal_mode = DELETE")
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _named(staging: Layout) -> tuple[list[Path], list[Path]]:
+def _named(staging: Layout, copy: Catalog) -> tuple[list[Path], list[Path]]:
     """Zips and segments that the copied catalog names, as paths in `staging`."""
-    catalog = Catalog(staging.catalog, readonly=True)
-    try:
-        with catalog.reading() as connection:
-            zips = [staging.zip(row.id, row.zip_sha256) for row in rows.zip_rows(connection).values()]
-            segments = [staging.segment(name) for name in rows.all_segments(connection)]
-    finally:
-        catalog.close()
+    with copy.reading() as connection:
+        zips = [staging.zip(row.id, row.zip_sha256) for row in rows.zip_rows(connection).values()]
+        segments = [staging.segment(name) for name in rows.all_segments(connection)]
     return zips, segments
 
 
@@ -177,7 +193,8 @@ def _copy(source: Path, target: Path, *, link: bool) -> None:
 
 def _move_up(staging: Layout, target: Layout) -> None:
     sync_folder(staging.root)
-    for name in (staging.zips.name, staging.specs.name, staging.catalog.name):
+    catalog = staging.catalog_record if staging.catalog_record.exists() else staging.catalog
+    for name in (staging.zips.name, staging.specs.name, catalog.name):
         (staging.root / name).rename(target.root / name)
     sync_folder(target.root)
     staging.marker.rename(target.marker)

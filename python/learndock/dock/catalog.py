@@ -10,18 +10,20 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from learndock.dock._lock import WriteLock
+from learndock.dock.catalog_backend import CatalogBackend, as_dock_errors
+from learndock.dock.sqlite_catalog import SQLiteBackend
 from learndock.dock.tables import metadata, state
-from learndock.dock.text_search import create_texts
+from learndock.dock.text_index import text_index
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
-    import sqlite3
+    from learndock.dock.catalog_place import PostgreSQLPlace
+    from learndock.dock.layout import Layout
 
 __all__ = ["Catalog"]
 
@@ -29,20 +31,42 @@ __all__ = ["Catalog"]
 class Catalog:
     """The catalog of one dock. Thread-safe: each call takes a connection of its own."""
 
-    def __init__(self, path: Path, *, readonly: bool) -> None:
-        self._path = path
+    def __init__(self, backend: CatalogBackend) -> None:
+        self._backend = backend
         self._closed = False
-        self._engine = sa.create_engine(_url(path, readonly=readonly), poolclass=sa.pool.QueuePool, pool_size=8)
-        sa.event.listen(self._engine, "connect", _configure_reader if readonly else _configure)
-        sa.event.listen(self._engine, "begin", _begin)
+        self._engine = backend.engine
         _open_catalogs.add(self)
         weakref.finalize(self, self._engine.dispose)  # for a dock that is forgotten rather than closed
 
+    @classmethod
+    def at(cls, layout: Layout, place: PostgreSQLPlace | None, *, readonly: bool, actor: str) -> Catalog:
+        """Open the catalog of a dock: the file in its folder, or what lies at a place."""
+        if place is None:
+            return cls(SQLiteBackend(layout, readonly=readonly))
+        from learndock.dock.postgresql_catalog import PostgreSQLBackend
+
+        return cls(PostgreSQLBackend(place, layout.root, readonly=readonly, actor=actor))
+
+    @property
+    def name(self) -> str:
+        """How reports name it; no password is in it."""
+        return self._backend.name
+
+    def require(self) -> None:
+        """See that it is there.
+
+        Raises
+        ------
+        DockError
+        """
+        self._backend.require()
+
     def create(self) -> None:
         """Make the tables of a new dock; those that are there stay."""
+        self._backend.prepare()
         with self.writing() as connection:
             metadata.create_all(connection)
-            create_texts(connection)
+            text_index(connection).create(connection)
             if connection.execute(sa.select(state.c.one)).first() is None:
                 connection.execute(state.insert().values(one=1, generation=0, next_id=0))
 
@@ -55,6 +79,10 @@ class Catalog:
         """Close the connections that nobody uses; the next call opens new ones."""
         self._engine.dispose()
 
+    def write_lock(self, *, seconds: float) -> WriteLock:
+        """What its writers hold, one at a time."""
+        return WriteLock(self._backend.exclusive, seconds=seconds, root=self._backend.root)
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A read transaction: one state of the catalog, whatever writers do meanwhile."""
@@ -63,71 +91,43 @@ class Catalog:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A write transaction: all of it, or, after an exception, nothing."""
-        with (
-            self._errors(),
-            self._engine.connect().execution_options(learndock_write=True) as connection,
-            connection.begin(),
-        ):
+        """A write transaction: all of it, or, after an exception, nothing. For those who hold the write lock."""
+        with self._errors(), self._backend.writing() as connection:
             yield connection
+
+    @contextmanager
+    def settled(self) -> Iterator[sa.Connection]:
+        """A read transaction that sees what this thread has written last, or that it is not there and never will be."""
+        with self._errors(), self._backend.settled() as connection:
+            yield connection
+
+    def faults(self, connection: sa.Connection) -> Iterator[tuple[str, str]]:
+        """What is wrong with the database as such: where, and what."""
+        return self._backend.faults(connection)
+
+    def adopt(self, connection: sa.Connection) -> None:
+        """Go on counting after rows that came with their numbers."""
+        self._backend.adopt(connection)
+
+    def drop(self) -> None:
+        """Delete it, if it is there."""
+        self._backend.drop()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         if self._closed:
-            raise DockError(f"{self._path.parent}: the dock was closed")
-        try:
+            raise DockError(f"{self._backend.root}: the dock was closed")
+        with as_dock_errors(self._backend):
             yield
-        except sa.exc.DBAPIError as error:
-            raise DockError(f"{self._path}: {error.orig}") from error
-        except sa.exc.TimeoutError as error:
-            raise DockError(f"{self._path}: too many calls at a time ({error})") from error
 
 
 _open_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
 
 
 def _rest_before_fork() -> None:
-    """Leave no SQLite connection to a child: closing one there, or using it, undoes the parent's locks and log."""
+    """Leave no connection to a child: closing one there, or using it, undoes what the parent does with it."""
     for catalog in list(_open_catalogs):
         catalog.rest()
 
 
 os.register_at_fork(before=_rest_before_fork)
-
-
-def _url(path: Path, *, readonly: bool) -> sa.URL:
-    if not readonly:
-        return sa.URL.create("sqlite", database=str(path.resolve()))
-    # immutable: no lock is taken and nothing is written, as a read-only or network file system demands. A log that a
-    # living writer has not folded in would be overlooked, so then the file is merely opened for reading.
-    log = path.with_name(f"{path.name}-wal")
-    options = {"mode": "ro", "uri": "true"}
-    if not (log.exists() and log.stat().st_size):
-        options["immutable"] = "1"
-    return sa.URL.create("sqlite", database=f"file:{quote(str(path.resolve()))}", query=options)
-
-
-def _configure(connection: sqlite3.Connection, _: object) -> None:
-    _execute_pragmas(
-        connection, "journal_mode = WAL", "synchronous = FULL", "busy_timeout = 30000", "foreign_keys = ON"
-    )
-
-
-def _configure_reader(connection: sqlite3.Connection, _: object) -> None:
-    _execute_pragmas(connection, "busy_timeout = 30000")
-
-
-def _execute_pragmas(connection: sqlite3.Connection, *pragmas: str) -> None:
-    connection.isolation_level = None  # transactions begin where _begin says so, not where the driver guesses
-    try:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-    except BaseException:
-        connection.close()  # the pool does not know it yet
-        raise
-
-
-def _begin(connection: sa.Connection) -> None:
-    # A write transaction takes its lock at once: one that starts as a reader and then writes can fail half-way.
-    write = connection.get_execution_options().get("learndock_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

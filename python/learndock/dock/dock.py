@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learndock._validation import as_path
+from learndock.dock.catalog_place import checked_url, new_place, require_server
 from learndock.dock.changes import DockChanges
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.reviews import DockReviews
 from learndock.dock.searches import DockSearches
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from learndock.dock.stats import DockStats
     from learndock.dock.verify_report import VerifyReport
 
@@ -29,6 +32,12 @@ class Dock(DockChanges, DockReviews, DockSearches):
     ----------
     path : path
         Made if absent, with the folders above it.
+    catalog : str or URL, optional
+        Where the catalog of a new dock goes: by default into a SQLite file in the folder, and with a URL such as
+        ``postgresql+psycopg://user@host/database`` into a schema of that database, made for it. That is for docks that
+        many write to, from one host or from several that share the folder; it needs ``learndock[postgres]``. The folder
+        records URL and schema, without the password: later the dock opens without `catalog`, and the password comes
+        from PGPASSWORD or ~/.pgpass, or with `catalog` as before.
     readonly : bool, default False
         Take no lock and write nothing: for docks on read-only or network file systems. What a writer changes after the
         opening may not be seen.
@@ -41,6 +50,10 @@ class Dock(DockChanges, DockReviews, DockSearches):
         If something else than a dock is there, or one of a newer format.
     ReadOnlyDock
         If there is none and `readonly` is set; and of every change to a dock so opened.
+    DockError
+        If the catalog can't be reached, or `catalog` names a database that does not have this dock's.
+    MissingDependency
+        If the catalog is in PostgreSQL and psycopg is not installed.
 
     Examples
     --------
@@ -81,7 +94,7 @@ class Dock(DockChanges, DockReviews, DockSearches):
         """Look at everything in the dock, and say what is wrong. Nothing is repaired.
 
         The sha256 and size of every zip and the sha256 of every array of every segment are compared with the catalog;
-        the catalog is checked by SQLite; segments have to open and to fit what the catalog says of them; every
+        the catalog is checked by its database; segments have to open and to fit what the catalog says of them; every
         learnware has to have one specification, of finite numbers, and <P, P> of a sample is computed again. Sketches
         have to be what was written: damaged ones are made again by `optimize`.
 
@@ -99,7 +112,14 @@ class Dock(DockChanges, DockReviews, DockSearches):
 
         return examine(self._layout, self._catalog, readonly=self._readonly, on_progress=on_progress or unheard)
 
-    def backup(self, path: str | os.PathLike[str], *, link: bool = True, on_progress: Progress | None = None) -> Path:
+    def backup(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        catalog: str | sa.URL | None = None,
+        link: bool = True,
+        on_progress: Progress | None = None,
+    ) -> Path:
         """Copy the dock to a folder, in one state, though searches and changes go on.
 
         Parameters
@@ -107,6 +127,9 @@ class Dock(DockChanges, DockReviews, DockSearches):
         path : path
             An empty folder, or none: it is made. What is there afterwards is a dock, or, after an exception or an
             end of the process, none.
+        catalog : str or URL, optional
+            Where the copy's catalog goes, as in `Dock`: by default into its folder, wherever this dock's is, so that
+            the copy needs no server. With a URL it is a way to move a dock to PostgreSQL, or a backup back.
         link : bool, default True
             Zips and segments never change: on the same file system the copy shares them as hard links, which takes no
             time and no space. With False, or where links can't be made, they are copied; a link is no help against a
@@ -124,15 +147,18 @@ class Dock(DockChanges, DockReviews, DockSearches):
         InvalidArgument
             If something is there already, or the path lies within the dock.
         DockError
-            If the folder can't be written, or files of the dock are missing.
+            If the folder or the catalog can't be written, or files of the dock are missing.
         """
-        from learndock.dock.backup import back_up
+        from learndock.dock.backup import Target, back_up
 
         target = as_path(path, "path")
+        place = None if catalog is None else new_place(checked_url(catalog))
+        if place is not None:
+            require_server(place.url)
         back_up(
             self._layout,
             self._catalog,
-            target,
+            Target(target, place, self._actor),
             readonly=self._readonly,
             link=link,
             on_progress=on_progress or unheard,

@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from learndock import kernels
 from learndock.dock import rows
-from learndock.dock._lock import WriteLock
-from learndock.dock.ids import learnware_name
+from learndock.dock.ids import learnware_name, shown_ids
 from learndock.dock.incoming import abandoned
 from learndock.dock.segments import ARRAYS, Segment, open_segment, orphans
 from learndock.dock.sketch_model import checksum_faults
@@ -45,8 +44,6 @@ __all__ = ["VerifyReport", "examine"]
 _RECOMPUTED = 256
 # Both are sums in float64, by kernels of perhaps another instruction set: so many of their units, (sum |beta|)^2.
 _TOLERANCE = 1e-12
-# Ids named in one message.
-_MOST_NAMED = 10
 _POINTS_AT_A_TIME = 1 << 16
 # What must not be, by what to say of it: each question's answers are ids.
 _CATALOG_FAULTS = {
@@ -57,7 +54,6 @@ _CATALOG_FAULTS = {
     "it has a zip and no semantic part": (
         "SELECT id FROM learnwares WHERE zip_sha256 IS NOT NULL AND id NOT IN (SELECT learnware_id FROM semantics)"
     ),
-    "its semantic part is no JSON": "SELECT learnware_id FROM semantics WHERE NOT json_valid(semantic)",
     "searches for texts do not know it": (
         "SELECT learnware_id FROM semantics WHERE learnware_id NOT IN (SELECT rowid FROM texts)"
     ),
@@ -85,7 +81,7 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
         problems = list(_catalog_problems(catalog))
         state = _read(catalog)
     except (DockError, ValueError, TypeError) as error:  # or values that can't be what they are
-        return VerifyReport((Problem("catalog", layout.catalog.name, str(error)),), None, 0, 0, 0, 0)
+        return VerifyReport((Problem("catalog", catalog.name, str(error)),), None, 0, 0, 0, 0)
     total = len(state.zips) + len(state.segments)
     seen = done = 0
     on_progress("verify", done, total)
@@ -126,15 +122,12 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
 
 def _catalog_problems(catalog: Catalog) -> Iterator[Problem]:
     with catalog.reading() as connection:
-        for (message,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-            if message != "ok":
-                yield Problem("catalog", "integrity", str(message))
-        for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield Problem("catalog", str(table), f"row {row} names a row of {parent} that is not there")
+        for subject, message in catalog.faults(connection):
+            yield Problem("catalog", subject, message)
         for message, query in _CATALOG_FAULTS.items():
             ids = np.fromiter(connection.exec_driver_sql(query).scalars(), dtype=np.int64)
             if ids.size:
-                yield Problem("catalog", _named(ids), message)
+                yield Problem("catalog", shown_ids(ids), message)
 
 
 def _read(catalog: Catalog) -> _State:
@@ -218,7 +211,7 @@ def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, Index
     yield from _number_faults(segment, space.gamma)
     strange = np.setdiff1d(state.dead.get(row.name, np.empty(0, np.int64)), segment.ids)
     if strange.size:
-        yield f"the catalog marks copies as dead that it does not hold: {_named(strange)}"
+        yield f"the catalog marks copies as dead that it does not hold: {shown_ids(strange)}"
 
 
 def _checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
@@ -245,7 +238,7 @@ def _number_faults(segment: Segment, gamma: float) -> Iterator[str]:
         return
     wrong = _wrong_self_inner(segment, np.unique(np.linspace(0, len(segment) - 1, _RECOMPUTED, dtype=np.int64)), gamma)
     if wrong.size:
-        yield f"<P, P> is not that of the points for {_named(wrong)}"
+        yield f"<P, P> is not that of the points for {shown_ids(wrong)}"
 
 
 def _wrong_self_inner(segment: Segment, at: IndexArray, gamma: float) -> IndexArray:
@@ -307,19 +300,14 @@ def _specification_problems(state: _State, held: Mapping[str, IndexArray]) -> It
 
 def _about(ids: IndexArray, message: str) -> Iterator[Problem]:
     if ids.size:
-        yield Problem("specification", _named(ids), message)
-
-
-def _named(ids: IndexArray) -> str:
-    shown = ", ".join(learnware_name(int(number)) for number in ids[:_MOST_NAMED])
-    return shown if len(ids) <= _MOST_NAMED else f"{shown} and {len(ids) - _MOST_NAMED} more"
+        yield Problem("specification", shown_ids(ids), message)
 
 
 def _orphans(layout: Layout, catalog: Catalog, *, readonly: bool) -> tuple[Path, ...] | None:
     if readonly:
         return _unnamed(layout, catalog)
     try:
-        with WriteLock(layout.lock, seconds=0).held():
+        with catalog.write_lock(seconds=0).held():
             return _unnamed(layout, catalog)
     except DockError:
         return None

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-__all__ = ["learnware_name", "learnware_number"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+__all__ = ["learnware_name", "learnware_number", "shown_ids"]
+
+# Ids named in one message.
+_MOST_SHOWN = 10
 
 
 def learnware_name(number: int) -> str:
@@ -16,3 +25,9 @@ def learnware_number(name: str) -> int | None:
         return None
     number = int(name)
     return number if learnware_name(number) == name else None
+
+
+def shown_ids(numbers: npt.NDArray[np.int64]) -> str:
+    """How a message names them: the first ten."""
+    shown = ", ".join(learnware_name(int(number)) for number in numbers[:_MOST_SHOWN])
+    return shown if len(numbers) <= _MOST_SHOWN else f"{shown} and {len(numbers) - _MOST_SHOWN} more"

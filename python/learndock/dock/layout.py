@@ -17,6 +17,8 @@ from learndock.errors import DockError, DockFormatError, ReadOnlyDock
 # Format 1: catalog.sqlite, zips/<id>.<sha256>.zip, specs/<segment>/*.npy; and what can be made again:
 # sketches/<model>/*.npy, specs/<segment>/sketch-<model>/*.npy.
 FORMAT = 1
+# Format 2: catalog.json, which says where the catalog is, in the place of catalog.sqlite.
+FORMAT_ELSEWHERE = 2
 _SHOWN_OF_SHA256 = 16
 
 
@@ -40,6 +42,11 @@ class Layout:
     def catalog(self) -> Path:
         """The SQLite file."""
         return self.root / "catalog.sqlite"
+
+    @property
+    def catalog_record(self) -> Path:
+        """catalog.json: where the catalog is, if not in the folder. Written first, once."""
+        return self.root / "catalog.json"
 
     @property
     def zips(self) -> Path:
@@ -82,6 +89,7 @@ class Layout:
                 "catalog.sqlite-wal",
                 "catalog.sqlite-shm",
                 "catalog.sqlite-journal",
+                "catalog.json",
                 "zips",
                 "specs",
                 "sketches",
@@ -94,7 +102,7 @@ class Layout:
             except NotADirectoryError:
                 raise DockFormatError(f"path: expected a folder, got the file {self.root}") from None
             # What is left of a creation that was cut off is made anew; anything else is somebody's.
-            strange = [name for name in strange if not name.startswith(".dock.json.")]
+            strange = [name for name in strange if not name.startswith((".dock.json.", ".catalog.json."))]
             if strange:
                 raise DockFormatError(f"path: expected a dock or an empty folder, got {self.root} with {strange[0]}")
             return False
@@ -106,10 +114,14 @@ class Layout:
             raise DockFormatError(f"{self.marker}: expected the format of a dock ({error})") from None
         if not isinstance(found, int) or found < 1:
             raise DockFormatError(f"{self.marker}: format: expected a positive integer, got {found!r}")
-        if found > FORMAT:
+        if found > FORMAT_ELSEWHERE:
             raise DockFormatError(
-                f"{self.root}: a dock of format {found}; this learndock reads up to {FORMAT}: install a newer one"
+                f"{self.root}: a dock of format {found}; this learndock reads up to {FORMAT_ELSEWHERE}: "
+                "install a newer one"
             )
+        if (found == FORMAT_ELSEWHERE) != self.catalog_record.exists():
+            what = "is missing" if found == FORMAT_ELSEWHERE else "is there"
+            raise DockFormatError(f"{self.root}: a dock of format {found}, and {self.catalog_record.name} {what}")
         return True
 
     def create(self, *, readonly: bool) -> None:
@@ -124,6 +136,7 @@ class Layout:
 
     def finish(self) -> None:
         """Write dock.json, when all else is in place."""
-        content = {"format": FORMAT, "made_by": f"learndock {_core.version}", "made_at": datetime.now(UTC).isoformat()}
+        number = FORMAT_ELSEWHERE if self.catalog_record.exists() else FORMAT
+        content = {"format": number, "made_by": f"learndock {_core.version}", "made_at": datetime.now(UTC).isoformat()}
         with replaced_file(self.marker) as file:
             file.write(json.dumps(content).encode())

@@ -12,6 +12,7 @@ import numpy as np
 from learndock._validation import as_path
 from learndock.dock import audit, rows, scaling_rows
 from learndock.dock.catalog import Catalog
+from learndock.dock.catalog_place import checked_url, place_of, require_server
 from learndock.dock.ids import learnware_name, learnware_number
 from learndock.dock.layout import Layout
 from learndock.dock.peer_reviewing import PeerReviewing
@@ -33,14 +34,28 @@ __all__ = ["OpenedDock", "checked_id", "checked_ids"]
 class OpenedDock:
     """The parts of a dock."""
 
-    def __init__(self, path: str | os.PathLike[str], *, readonly: bool = False, actor: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        catalog: str | sa.URL | None = None,
+        readonly: bool = False,
+        actor: str | None = None,
+    ) -> None:
         actor = audit.actor_name(actor)
+        url = None if catalog is None else checked_url(catalog)
         self._layout = Layout(as_path(path, "path"))
         self._readonly = readonly
+        self._actor = actor
         fresh = not self._layout.exists()
         if fresh:
+            if url is not None and not readonly:
+                require_server(url)  # before a folder is made
             self._layout.create(readonly=readonly)
-        self._catalog = Catalog(self._layout.catalog, readonly=readonly)
+        place = place_of(self._layout, url, fresh=fresh)
+        self._catalog = Catalog.at(self._layout, place, readonly=readonly, actor=actor)
+        if not fresh:
+            self._catalog.require()
         self._store = SpecStore(self._layout, self._catalog)
         self._semantic_index = SemanticIndex()
         self._writer = Writer(self._layout, self._catalog, self._store, actor=actor)
@@ -48,6 +63,11 @@ class OpenedDock:
         self._submissions = Submissions(self._layout, self._catalog, self._writer, self._reviewing)
         if fresh:
             self._writer.create()
+
+    @property
+    def catalog(self) -> str:
+        """Where its catalog is: a file in its folder, or the URL and schema of a database, without a password."""
+        return self._catalog.name
 
     @property
     def path(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 # learndock.checker.Status.USABLE, without loading the checkers; a test keeps the two alike.
@@ -12,6 +14,14 @@ USABLE = 1
 metadata = sa.MetaData()
 
 _LearnwareId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+# Compared and sorted by code points, as SQLite does, whatever the language of the server.
+_Text = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _index_of_some(name: str, column: sa.Column[Any], condition: sa.ColumnElement[bool]) -> None:
+    """Make an index of the rows that fulfil a condition."""
+    sa.Index(name, column, sqlite_where=condition, postgresql_where=condition)
+
 
 state = sa.Table(
     "state",
@@ -25,8 +35,8 @@ spaces = sa.Table(
     "spaces",
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("type", sa.Text, nullable=False),
-    sa.Column("input_shape", sa.Text, nullable=False),
+    sa.Column("type", _Text, nullable=False),
+    sa.Column("input_shape", _Text, nullable=False),
     sa.Column("gamma", sa.Double, nullable=False),
     sa.UniqueConstraint("type", "input_shape", "gamma"),
 )
@@ -35,11 +45,11 @@ spaces = sa.Table(
 segments = sa.Table(
     "segments",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("name", _Text, primary_key=True),
     sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
     sa.Column("first_id", sa.BigInteger, nullable=False),
     sa.Column("specs", sa.BigInteger, nullable=False),
-    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("sha256", _Text, nullable=False),
 )
 
 # The model of a space's current sketches; made when the first space is sketched.
@@ -47,7 +57,7 @@ sketch_models = sa.Table(
     "sketch_models",
     metadata,
     sa.Column("space_id", sa.ForeignKey("spaces.id"), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("name", _Text, nullable=False),
 )
 
 # The gamma under which a space is searched instead of its own; made when the first is set.
@@ -74,18 +84,18 @@ learnwares = sa.Table(
     sa.Column("space_id", sa.ForeignKey("spaces.id"), nullable=False),
     sa.Column("status", sa.SmallInteger, nullable=False),
     sa.Column("version", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("zip_sha256", sa.Text),
+    sa.Column("zip_sha256", _Text),
     sa.Column("zip_bytes", sa.BigInteger),
     sa.Column("num_points", sa.BigInteger),
     sa.Column("fit_mmd2", sa.Double),
-    sa.Column("submitted_at", sa.Text, nullable=False),
-    sa.Column("updated_at", sa.Text),
+    sa.Column("submitted_at", _Text, nullable=False),
+    sa.Column("updated_at", _Text),
 )
 # A literal, since a partial index serves only a condition that is written as its own.
 not_usable = learnwares.c.status != sa.literal_column(str(USABLE))
-sa.Index("learnwares_not_usable", learnwares.c.space_id, sqlite_where=not_usable)
-sa.Index("learnwares_of_data", learnwares.c.space_id, sqlite_where=learnwares.c.fit_mmd2.is_not(None))
-sa.Index("learnwares_of_zip", learnwares.c.zip_sha256, sqlite_where=learnwares.c.zip_sha256.is_not(None))
+_index_of_some("learnwares_not_usable", learnwares.c.space_id, not_usable)
+_index_of_some("learnwares_of_data", learnwares.c.space_id, learnwares.c.fit_mmd2.is_not(None))
+_index_of_some("learnwares_of_zip", learnwares.c.zip_sha256, learnwares.c.zip_sha256.is_not(None))
 
 # What specifications say of the rows that they were fitted to: means and deviations of the columns in float64, and
 # whether they were standardised by the space's scaling; made when the first says so.
@@ -102,8 +112,8 @@ semantics = sa.Table(
     "semantics",
     metadata,
     sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("name", _Text, nullable=False),
+    sa.Column("description", _Text, nullable=False),
     sa.Column("semantic", sa.JSON, nullable=False),
 )
 
@@ -111,8 +121,8 @@ semantics = sa.Table(
 tags = sa.Table(
     "tags",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, primary_key=True),
+    sa.Column("key", _Text, primary_key=True),
+    sa.Column("value", _Text, primary_key=True),
     sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
     sa.Index("tags_of_learnware", "learnware_id"),
     sqlite_with_rowid=False,
@@ -145,12 +155,12 @@ own_outputs = sa.Table(
     "own_outputs",
     metadata,
     sa.Column("learnware_id", sa.ForeignKey("learnwares.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("meaning", sa.Text, nullable=False),
+    sa.Column("meaning", _Text, nullable=False),
     sa.Column("columns", sa.Integer, nullable=False),
     sa.Column("outputs", sa.LargeBinary),
     sa.Column("variance", sa.Double),
     sa.Column("validation_loss", sa.Double),
-    sa.Column("failure", sa.Text),
+    sa.Column("failure", _Text),
     sa.Index("own_outputs_of_meaning", "meaning"),
 )
 
@@ -174,27 +184,27 @@ audit = sa.Table(
     "audit",
     metadata,
     sa.Column("sequence", _LearnwareId, primary_key=True, autoincrement=True),
-    sa.Column("time", sa.Text, nullable=False),
-    sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("time", _Text, nullable=False),
+    sa.Column("actor", _Text, nullable=False),
+    sa.Column("action", _Text, nullable=False),
     sa.Column("status", sa.SmallInteger, nullable=False),
     sa.Column("learnware_id", sa.BigInteger),
     sa.Column("learnwares", sa.BigInteger, nullable=False),
-    sa.Column("sha256_before", sa.Text),
-    sa.Column("sha256_after", sa.Text),
-    sa.Column("message", sa.Text),
+    sa.Column("sha256_before", _Text),
+    sa.Column("sha256_after", _Text),
+    sa.Column("message", _Text),
     sa.Index("audit_of_learnware", "learnware_id"),
     sqlite_autoincrement=True,
 )
 of_several = audit.c.learnwares > sa.literal_column("1")
-sa.Index("audit_of_several", audit.c.learnware_id, sqlite_where=of_several)
+_index_of_some("audit_of_several", audit.c.learnware_id, of_several)
 
-# Names and descriptions as a text search reads them; see learndock.dock.text_search, which makes the table: it is a
-# virtual one.
+# Names and descriptions as a text search reads them; see learndock.dock.text_index, which makes the table: on SQLite it
+# is a virtual one.
 texts = sa.Table(
     "texts",
     sa.MetaData(),
-    sa.Column("rowid", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text),
-    sa.Column("description", sa.Text),
+    sa.Column("rowid", _LearnwareId, primary_key=True, autoincrement=False),
+    sa.Column("name", _Text),
+    sa.Column("description", _Text),
 )

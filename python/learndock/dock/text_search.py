@@ -1,9 +1,9 @@
 """Search in names and descriptions: the text as it is, else what is similar to it; the reference's rule.
 
-Both sides are in lower case. On SQLite an FTS5 index of trigrams names the few rows that may hold a text, and `instr`
-says which of them do: 2 ms for a million names and descriptions of 25 words, where reading all of them takes 300 ms.
+Both sides are in lower case. An index of trigrams names the few rows that may hold a text, and the database says which
+of them do: on SQLite 2 ms for a million names and descriptions of 25 words, where reading all of them takes 300 ms.
 What is similar to a text shares trigrams with it, so the index names what is worth comparing, too. Texts of less than
-three characters, and a SQLite without that index, are served by reading all.
+three characters, and a database without that index, are served by reading all.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from learndock import _core
 from learndock.config import resolve_threads
 from learndock.dock.id_lists import listed_ids, read_ids
 from learndock.dock.tables import semantics, texts
+from learndock.dock.text_index import TRIGRAM, contains, text_index, trigrams
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,15 +27,12 @@ if TYPE_CHECKING:
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
 
-__all__ = ["TextMatches", "create_texts", "forget_texts", "holds", "insert_texts", "matching_texts"]
+__all__ = ["TextMatches", "forget_texts", "holds", "insert_texts", "matching_texts"]
 
 # The reference's.
 _LEAST_RATIO = 75.0
 _ALL = 100.0
 
-_TRIGRAM = 3
-# Any of a text's trigrams narrow the rows down, and `instr` decides: a few dozen are enough for the longest text.
-_MOST_TRIGRAMS = 32
 # Texts that are read outright, and those worth comparing that the index names: 3 us each to read, 2 us to compare.
 _FEW = _MOST_COMPARED = 4_000
 _AT_A_TIME = 20_000
@@ -45,11 +43,6 @@ _MOST_ROWS = 100_000
 _COUNTED = 20_000
 # Trigrams that are read however many rows they have: one that all texts hold tells nothing.
 _LEAST_LISTS = 3
-
-_INDEXED = (
-    "CREATE VIRTUAL TABLE texts USING fts5(name, description, tokenize = 'trigram case_sensitive 1', detail = 'none')"
-)
-_PLAIN = "CREATE TABLE texts (rowid INTEGER PRIMARY KEY, name TEXT, description TEXT)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,22 +62,6 @@ class TextMatches:
     kind: Literal["exact", "similar"]
 
 
-def create_texts(connection: sa.Connection) -> None:
-    """Make the table, where it is not there; a SQLite that is built without trigrams gets one without an index."""
-    if _definition(connection) is not None:
-        return
-    try:
-        with connection.begin_nested():
-            connection.exec_driver_sql(_INDEXED)
-    except sa.exc.OperationalError:
-        connection.exec_driver_sql(_PLAIN)
-
-
-def _definition(connection: sa.Connection) -> str | None:
-    found = connection.exec_driver_sql("SELECT sql FROM sqlite_master WHERE name = 'texts'").scalar()
-    return None if found is None else str(found)
-
-
 def insert_texts(connection: sa.Connection, learnware_id: int, name: str, description: str) -> None:
     """Make a learnware's texts findable."""
     connection.execute(texts.insert().values(rowid=learnware_id, name=name.lower(), description=description.lower()))
@@ -101,32 +78,16 @@ def holds(
 ) -> sa.ColumnElement[bool]:
     """A condition on `texts`: one of the columns holds the text, whatever its case."""
     wanted = text.lower()
-    condition = sa.or_(*(sa.func.instr(column, wanted) > 0 for column in columns))
+    condition = sa.or_(*(contains(column, wanted) for column in columns))
     match = _match(connection, [wanted])
     return condition if match is None else sa.and_(match, condition)
 
 
 def _match(connection: sa.Connection, folded: Sequence[str]) -> sa.ColumnElement[bool] | None:
-    """A condition that the index decides: all trigrams of the texts are held; None where it can't tell anything."""
-    trigrams = {trigram for text in folded for trigram in _trigrams(text)}
-    return _match_of(sorted(trigrams)) if trigrams and _has_index(connection) else None
-
-
-def _match_of(trigrams: Sequence[str]) -> sa.ColumnElement[bool]:
-    quoted = (trigram.replace('"', '""') for trigram in trigrams)
-    return sa.literal_column("texts").op("MATCH")(" AND ".join(f'"{trigram}"' for trigram in quoted))
-
-
-def _trigrams(text: str) -> set[str]:
-    """Trigrams of a text in lower case, evenly taken where there are many."""
-    if len(text) < _TRIGRAM:
-        return set()
-    starts = np.unique(np.linspace(0, len(text) - _TRIGRAM, _MOST_TRIGRAMS, dtype=int)).tolist()
-    return {text[start : start + _TRIGRAM] for start in starts}
-
-
-def _has_index(connection: sa.Connection) -> bool:
-    return "fts5" in (_definition(connection) or "")
+    """A condition that the index decides; None where it can't tell anything."""
+    asked = [text for text in folded if len(text) >= TRIGRAM]
+    index = text_index(connection)
+    return index.narrowed(asked) if asked and index.exists(connection) else None
 
 
 def matching_texts(
@@ -160,7 +121,7 @@ def matching_texts(
     held_ids = held_ids[_in_question(held_ids, among, but)]
     if held_ids.size:
         return _exact(held_ids)
-    indexed = [text for text in folded if len(text) >= _TRIGRAM] if _has_index(connection) else []
+    indexed = [text for text in folded if len(text) >= TRIGRAM] if text_index(connection).exists(connection) else []
     near = _nearest_by_trigrams(connection, indexed, among, but) if indexed else among
     return _similar(folded, _texts(connection, near), among, but)
 
@@ -193,9 +154,7 @@ def _texts(connection: sa.Connection, ids: IndexArray | None) -> Iterator[Sequen
 
 def _holding(connection: sa.Connection, folded: Sequence[str], among: IndexArray | None) -> sa.Select[Any]:
     """A query of the learnwares that hold all texts, found in the fastest way; some may not be among those asked."""
-    held = [
-        sa.or_(*(sa.func.instr(column, text) > 0 for column in (texts.c.name, texts.c.description))) for text in folded
-    ]
+    held = [sa.or_(*(contains(column, text) for column in (texts.c.name, texts.c.description))) for text in folded]
     query = sa.select(texts.c.rowid).where(*held)
     largest = int(connection.execute(sa.select(sa.func.max(semantics.c.learnware_id))).scalar() or 0)
     microseconds, fastest = _READ * largest, query
@@ -235,12 +194,13 @@ def _sharing_trigrams(connection: sa.Connection, text: str) -> tuple[IndexArray,
     The rarest trigrams are looked at, since they tell most, until so many rows were found that more would take too
     long.
     """
-    found = [(_count(connection, _match_of([trigram]), _COUNTED), trigram) for trigram in _trigrams(text)]
+    narrowed = text_index(connection).narrowed
+    found = [(_count(connection, narrowed([trigram]), _COUNTED), trigram) for trigram in trigrams(text)]
     lists: list[IndexArray] = []
     for count, trigram in sorted(found):
         if len(lists) >= _LEAST_LISTS and sum(len(ids) for ids in lists) + count > _MOST_ROWS:
             break
-        lists.append(read_ids(connection, sa.select(texts.c.rowid).where(_match_of([trigram]))))
+        lists.append(read_ids(connection, sa.select(texts.c.rowid).where(narrowed([trigram]))))
     ids, shared = np.unique(np.concatenate(lists), return_counts=True)
     return ids, shared / len(lists)
 

@@ -13,7 +13,6 @@ import numpy as np
 from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
 from learndock.dock import audit, folding, peer_rows, rows, scaling_rows
-from learndock.dock._lock import WriteLock
 from learndock.dock.batches import Batch, packed_segment
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
@@ -60,7 +59,7 @@ class Writer:
         self._catalog = catalog
         self._store = store
         self._actor = actor
-        self._lock = WriteLock(layout.lock, seconds=_LOCK_SECONDS)
+        self._lock = catalog.write_lock(seconds=_LOCK_SECONDS)
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -508,7 +507,7 @@ class Writer:
 
     def _discard(self, names: Sequence[str]) -> None:
         """Delete segments of a failed write, unless the catalog names them: a signal can come after the commit."""
-        with self._catalog.reading() as connection:
+        with self._catalog.settled() as connection:
             named = rows.all_segments(connection)
         for name in names:
             if name not in named:
@@ -516,7 +515,7 @@ class Writer:
 
     def _discard_zip(self, number: int, sha256: str) -> None:
         """Delete a zip, unless the catalog names it."""
-        with self._catalog.reading() as connection:
+        with self._catalog.settled() as connection:
             row = rows.rows_of(connection, [number]).get(number)
         if row is None or row.zip_sha256 != sha256:
             self._layout.zip(number, sha256).unlink(missing_ok=True)
