@@ -22,6 +22,8 @@ import learndock as ld
 from catalogs import change_catalog
 from filled_docks import QuickChecks, described, spec, written_zip
 from learndock.dock import audit, folding, writer
+from learndock.dock.tables import texts
+from learndock.dock.text_index import text_index
 from learndock.errors import DockError, DockFormatError, InvalidArgument, MissingDependency, ReadOnlyDock
 from postgres_server import PASSWORD
 from spec_batches import made_specs
@@ -348,7 +350,7 @@ def test_a_dock_moves_to_postgresql_and_back_with_all_that_it_knows(tmp_path, ur
         dock.optimize()
         dock.delete(ids[2])
         dock.update(ids[1], path=written_zip(tmp_path / "new.zip", spec(50), note="new"))
-        dock.set_search_gamma(0.5, gamma=0.1)
+        dock.set_search_gamma(0.5, gamma=0.1, input_shape=3)
         before = contents(dock)
         dock.backup(tmp_path / "moved", catalog=url)
     with ld.Dock(tmp_path / "moved", actor="tester") as moved:
@@ -404,15 +406,11 @@ def test_text_searches_are_answered_by_the_index(dock):
         connection.exec_driver_sql(
             "INSERT INTO texts (rowid, name, description) VALUES (%s, %s, 'something')", list(enumerate(names))
         )
-        from learndock.dock.text_index import text_index
-
         query = sa.text("EXPLAIN SELECT rowid FROM texts WHERE name LIKE '%me 77 %' OR description LIKE '%me 77 %'")
         plan = "\n".join(connection.execute(query).scalars())
         assert "texts_trigrams" in plan
         found = connection.execute(
-            sa.select(sa.column("rowid"))
-            .select_from(sa.table("texts"))
-            .where(text_index(connection).narrowed(["me 77 "]))
+            sa.select(texts.c.rowid).where(text_index(connection).narrowed(["me 77 "]))
         ).scalars()
         assert list(found) == [77]
 

@@ -11,8 +11,8 @@ import json
 import re
 import time
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -27,6 +27,7 @@ __all__ = [
     "PostgreSQLPlace",
     "checked_url",
     "new_place",
+    "parted",
     "place_of",
     "record_place",
     "require_server",
@@ -52,7 +53,7 @@ class PostgreSQLPlace:
     schema : str
     """
 
-    url: sa.URL
+    url: sa.URL = field(repr=False)
     schema: str
 
 
@@ -69,13 +70,25 @@ def checked_url(catalog: object) -> sa.URL:
     return url.set(drivername=_DRIVER)
 
 
+def parted(url: sa.URL) -> tuple[sa.URL, dict[str, Any]]:
+    """The URL as it may be shown and kept, and what that lacks: arguments of a connection."""
+    secrets: dict[str, Any] = {key: value for key, value in url.query.items() if _SECRET.search(key)}
+    shown = sa.URL.create(
+        url.drivername,
+        username=url.username,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        query={key: value for key, value in url.query.items() if key not in secrets},
+    )
+    if url.password is not None:
+        secrets["password"] = str(url.password)
+    return shown, secrets
+
+
 def without_secrets(url: sa.URL) -> str:
     """The URL as it may be shown and kept."""
-    query = {key: value for key, value in url.query.items() if not _SECRET.search(key)}
-    shown = sa.URL.create(
-        url.drivername, username=url.username, host=url.host, port=url.port, database=url.database, query=query
-    )
-    return shown.render_as_string(hide_password=False)
+    return parted(url)[0].render_as_string()
 
 
 def place_of(layout: Layout, url: sa.URL | None, *, fresh: bool) -> PostgreSQLPlace | None:

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from learndock.dock._lock import busy
 from learndock.dock.catalog_backend import as_dock_errors
-from learndock.dock.catalog_place import PostgreSQLPlace, without_secrets
+from learndock.dock.catalog_place import PostgreSQLPlace, parted, without_secrets
 from learndock.dock.tables import metadata, state, texts
 from learndock.errors import DockError, MissingDependency
 
@@ -85,14 +85,17 @@ def require_database(url: sa.URL) -> None:
 
 
 def _engine(url: sa.URL) -> sa.Engine:
-    waits = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_SECONDS}
+    shown, secrets = parted(url)
+    arguments = {"client_encoding": "utf8", **secrets}
+    if "connect_timeout" not in url.query:
+        arguments["connect_timeout"] = str(_CONNECT_SECONDS)
     try:
         return sa.create_engine(
-            url,
+            shown,  # an engine may be shown
             isolation_level=_ISOLATION,
             pool_size=8,
             pool_pre_ping=True,  # a server that was started again is found out before a transaction begins
-            connect_args=waits,
+            connect_args=arguments,
         )
     except ImportError as error:
         raise MissingDependency("a catalog in PostgreSQL needs psycopg: pip install 'learndock[postgres]'") from error
