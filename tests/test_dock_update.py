@@ -399,6 +399,7 @@ def test_a_killed_update_leaves_the_old_or_the_new_one_whole(dock, add, tmp_path
         assert survivor.zip_path(id).read_bytes() == old
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_a_real_model_is_updated_and_tried(tmp_path):
     from sklearn.linear_model import LogisticRegression
 

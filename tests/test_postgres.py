@@ -316,6 +316,15 @@ def test_the_password_is_nowhere(tmp_path, url, batch, caplog):
     assert not [content for content in files if PASSWORD.encode() in content]
 
 
+def test_the_command_line_opens_it_and_says_where_it_is(dock, batch, url):
+    dock.ingest(**batch)
+    command = [sys.executable, "-m", "learndock.cli", "info", str(dock.path), "--json"]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert (told["catalog"], told["format"], told["learnwares"]) == (dock.catalog, 2, 5)
+    assert set(told["bytes"]) == {"zips", "specs"}
+    assert told["catalog"].startswith(url.replace(f":{PASSWORD}", ""))
+
+
 def test_a_readonly_dock_is_so_at_the_server(dock, batch):
     dock.ingest(**batch)
     with ld.Dock(dock.path, readonly=True) as reader:

@@ -91,6 +91,7 @@ def test_filters_stay_true_through_changes(dock, add, checks, monkeypatch, most_
                 assert set(found) == expected(dock, query, status), (query, status)
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_any_query_lets_through_what_the_rule_written_out_does(dock, add):  # noqa: F811
     rng = random.Random(3)
     values = {"task": ("Classification", "Regression"), "license": LICENSES, "library": ("PyTorch", "Scikit-learn")}
@@ -166,6 +167,7 @@ def test_never_fewer_than_k_where_k_match(dock, add):  # noqa: F811
             assert found == [id for id in everywhere if id in matching][:k]
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_filters_hold_where_bounds_leave_out_most(tmp_path):
     rng = np.random.default_rng(0)
     points = (4 * rng.normal(size=(10_000, 1, 2)) + 0.3 * rng.normal(size=(10_000, 4, 2))).astype(np.float32)
@@ -198,6 +200,7 @@ def test_filters_hold_where_bounds_leave_out_most(tmp_path):
                     assert {held[names.index(id)] for id in ids(one)} == {value}
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_each_user_of_a_batch_may_ask_for_something_else(dock, add, checks):  # noqa: F811
     rng = random.Random(1)
     for _ in range(15):

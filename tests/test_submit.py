@@ -94,6 +94,7 @@ def test_the_list_says_what_was_submitted(market, zips):
     assert entry.semantic["Task"]["Values"] == ["Classification"]
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_a_learnware_of_a_dock_predicts_what_its_model_predicts(market, data):
     dock, reports = market
     X, target, label = data
@@ -157,6 +158,7 @@ def test_search_and_reuse_end_to_end(market, data):
     assert (predictions == label).mean() > 0.9
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_semantic_given_at_submission_takes_the_place_of_the_zips(zips, tmp_path):
     with ld.Dock(tmp_path / "dock") as dock:
         report = dock.submit(zips / "classifier.zip", semantic("Classification", 2, name="Renamed"))
@@ -177,6 +179,7 @@ def test_submissions_survive_reopening_and_optimizing(zips, tmp_path, data):
             assert learnware.predict(data[0][:5]).shape == (5, 2)
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_deleting_removes_the_zip_too(zips, tmp_path):
     with ld.Dock(tmp_path / "dock") as dock:
         id = dock.submit(zips / "classifier.zip").id
@@ -220,6 +223,7 @@ def test_a_bad_zip_is_a_report_and_the_dock_is_unchanged(zips, tmp_path, changes
         assert os.listdir(dock.path / "zips") == []
 
 
+@pytest.mark.sqlite  # seconds, of what is above the catalog
 def test_a_model_that_never_answers_is_invalid_in_time(zips, tmp_path):
     slow = (
         "import time\nfrom learnware.model import BaseModel\n"

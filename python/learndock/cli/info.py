@@ -41,6 +41,10 @@ def _of_dock(folder: Path) -> dict[str, object]:
             for space, count in shelf.spaces().items()
         ]
         usable, count, catalog = sum(shelf.spaces().values()), len(shelf), shelf.catalog
+    sizes = {"zips": _bytes_under(folder / "zips"), "specs": _bytes_under(folder / "specs")}
+    own = list(folder.glob("catalog.sqlite*"))
+    if own:  # else it is at a server
+        sizes["catalog"] = sum(file.stat().st_size for file in own)
     return {
         "path": str(folder),
         "format": json.loads((folder / "dock.json").read_bytes())["format"],
@@ -48,11 +52,7 @@ def _of_dock(folder: Path) -> dict[str, object]:
         "learnwares": count,
         "by_status": {"USABLE": usable, "NONUSABLE": count - usable},
         "spaces": spaces,
-        "bytes": {
-            "zips": _bytes_under(folder / "zips"),
-            "specs": _bytes_under(folder / "specs"),
-            "catalog": sum(file.stat().st_size for file in folder.glob("catalog.sqlite*")),
-        },
+        "bytes": sizes,
     }
 
 

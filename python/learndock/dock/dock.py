@@ -35,9 +35,10 @@ class Dock(DockChanges, DockReviews, DockSearches):
     catalog : str or URL, optional
         Where the catalog of a new dock goes: by default into a SQLite file in the folder, and with a URL such as
         ``postgresql+psycopg://user@host/database`` into a schema of that database, made for it. That is for docks that
-        many write to, from one host or from several that share the folder; it needs ``learndock[postgres]``. The folder
-        records URL and schema, without the password: later the dock opens without `catalog`, and the password comes
-        from PGPASSWORD or ~/.pgpass, or with `catalog` as before.
+        many write to, from one host or from several that share the folder; it needs ``learndock[postgres]``, a database
+        in UTF8, and sessions of the server's own (a pooler in between must not share them). The folder records URL and
+        schema, without the password: later the dock opens without `catalog`, and the password comes from PGPASSWORD or
+        ~/.pgpass, or with `catalog` as before.
     readonly : bool, default False
         Take no lock and write nothing: for docks on read-only or network file systems. What a writer changes after the
         opening may not be seen.

@@ -38,9 +38,6 @@ _FEW = _MOST_COMPARED = 4_000
 _AT_A_TIME = 20_000
 # Microseconds for a row that the index names, for one that is asked for, and for each where all are read in order.
 _LOOKED_UP, _ASKED, _READ = 0.85, 2.0, 0.35
-# Rows of trigrams that are read, and counted for each of them, before something similar is looked for: 25 ns a row.
-_MOST_ROWS = 100_000
-_COUNTED = 20_000
 # Trigrams that are read however many rows they have: one that all texts hold tells nothing.
 _LEAST_LISTS = 3
 
@@ -194,13 +191,13 @@ def _sharing_trigrams(connection: sa.Connection, text: str) -> tuple[IndexArray,
     The rarest trigrams are looked at, since they tell most, until so many rows were found that more would take too
     long.
     """
-    narrowed = text_index(connection).narrowed
-    found = [(_count(connection, narrowed([trigram]), _COUNTED), trigram) for trigram in trigrams(text)]
+    index = text_index(connection)
+    found = [(_count(connection, index.narrowed([one]), index.most_counted), one) for one in trigrams(text)]
     lists: list[IndexArray] = []
     for count, trigram in sorted(found):
-        if len(lists) >= _LEAST_LISTS and sum(len(ids) for ids in lists) + count > _MOST_ROWS:
+        if len(lists) >= _LEAST_LISTS and sum(len(ids) for ids in lists) + count > index.most_rows:
             break
-        lists.append(read_ids(connection, sa.select(texts.c.rowid).where(narrowed([trigram]))))
+        lists.append(read_ids(connection, sa.select(texts.c.rowid).where(index.narrowed([trigram]))))
     ids, shared = np.unique(np.concatenate(lists), return_counts=True)
     return ids, shared / len(lists)
 
