@@ -21,7 +21,7 @@ import sqlalchemy as sa
 import learndock as ld
 from catalogs import change_catalog
 from filled_docks import QuickChecks, described, spec, written_zip
-from learndock.dock import audit, folding, writer
+from learndock.dock import audit, folding, postgresql_catalog, writer
 from learndock.dock.tables import texts
 from learndock.dock.text_index import text_index
 from learndock.errors import DockError, DockFormatError, InvalidArgument, MissingDependency, ReadOnlyDock
@@ -185,6 +185,19 @@ def test_who_has_lost_the_lock_writes_no_more(dock, batch, postgres_server):
                 dock.ingest(**batch)
     assert len(dock) == 5
     assert len(dock.ingest(**batch)) == 5
+
+
+def test_a_signal_when_the_lock_was_just_taken_does_not_keep_it(dock, batch, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(postgresql_catalog, "_Session", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            dock.ingest(**batch)
+    monkeypatch.setattr(writer, "_LOCK_SECONDS", 5)
+    with ld.Dock(dock.path) as other:
+        assert len(other.ingest(**batch)) == 5
 
 
 def test_a_lost_connection_at_the_commit_waits_for_what_the_server_makes_of_it(dock, batch, monkeypatch):

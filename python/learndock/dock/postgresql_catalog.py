@@ -171,9 +171,14 @@ class PostgreSQLBackend:
         with as_dock_errors(self):
             connection = self.engine.connect()
         with connection:
-            with as_dock_errors(self):
-                self._lock(connection, deadline)
-                session = _Session(connection, connection.connection.dbapi_connection)
+            try:
+                with as_dock_errors(self):
+                    self._lock(connection, deadline)
+                    session = _Session(connection, connection.connection.dbapi_connection)
+            except BaseException:
+                # A signal may have come when it had the lock, which it would keep in the pool.
+                connection.invalidate()
+                raise
             self._held.session = session
             try:
                 yield
