@@ -6,9 +6,7 @@ import contextlib
 import sqlite3
 
 import pytest
-import sqlalchemy as sa
 
-from learndock.dock import opened
 from postgres_server import PASSWORD
 
 
@@ -17,6 +15,11 @@ def either_catalog(request, monkeypatch):
     """Every dock that the test makes has its catalog there. What is marked `sqlite` is left out over PostgreSQL."""
     if request.param == "sqlite":
         return request.param
+    # Here, for the tests of the kernels alone run where a dock's requirements are not installed.
+    import sqlalchemy as sa
+
+    from learndock.dock import opened
+
     url = sa.make_url(request.getfixturevalue("postgres_server").url())
     place_of = opened.place_of
 
@@ -43,6 +46,5 @@ def change_catalog(dock, *statements):
                 catalog.execute(statement)
         return
     with dock._catalog._engine.begin() as connection:
-        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
-        for statement in statements:
-            connection.execute(sa.text(statement))
+        for statement in ("SET LOCAL session_replication_role = replica", *statements):
+            connection.exec_driver_sql(statement)
