@@ -21,7 +21,9 @@ _SETTINGS = {
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "200",
+    "max_wal_size": "128MB",
 }
+_SPACE = 2 << 30
 
 
 def _programs() -> Path | None:
@@ -122,8 +124,11 @@ def postgres_server():
         if os.environ.get("LEARNDOCK_REQUIRE_POSTGRES"):
             pytest.fail(lacking)
         pytest.skip(lacking)
-    # Not in pytest's folder, which other users may not enter.
-    with tempfile.TemporaryDirectory(prefix="learndock-postgres-") as folder:
+    # Not in pytest's folder, which other users may not enter. A few hundred docks are ten thousands of small files, which
+    # a disk takes a minute to delete.
+    memory = Path("/dev/shm")
+    spacious = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _SPACE
+    with tempfile.TemporaryDirectory(prefix="learndock-postgres-", dir=memory if spacious else None) as folder:
         Path(folder).chmod(0o755)
         server = PostgresServer(_programs(), Path(folder))
         try:
