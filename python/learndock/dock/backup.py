@@ -16,7 +16,7 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learndock._durable import new_file, sync_folder
+from learndock._durable import make_folders, new_file, sync_folder
 from learndock.dock import rows
 from learndock.dock._lock import WriteLock
 from learndock.dock.catalog import Catalog
@@ -43,7 +43,7 @@ def back_up(
     _check_target(source, target)
     made = not target.exists()
     try:
-        target.mkdir(parents=True, exist_ok=True)
+        make_folders(target)
         staging = Layout(target / f".backup-{uuid.uuid4().hex}")
         try:
             _gather(source, catalog, staging, readonly=readonly, link=link, on_progress=on_progress)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock import _core
-from learndock._durable import new_file, sync_folder
+from learndock._durable import make_folders, new_file, sync_folder
 from learndock.dock.noise import gamma_of_points
 from learndock.dock.segments import HashedFile, mapped_array
 from learndock.dock.zips import sha256_of
@@ -163,7 +163,8 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
     name = uuid.uuid4().hex
     temporary = sketches / f"{_TEMPORARY}{name}"
     try:
-        temporary.mkdir(parents=True)
+        make_folders(sketches)
+        temporary.mkdir()
         sums = {}
         for label in _arrays_of(model.facts):
             with new_file(temporary / f"{label}.npy") as file:
