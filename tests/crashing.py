@@ -130,7 +130,7 @@ class State:
                 return replace(self, reviewed=frozenset(runnable), pairs=frozenset(pairs))
             case "refuse":
                 return replace(self, audited=self._audited("submit", 1, refused=True))
-            case "optimize" | "backup" | "verify":
+            case "optimize" | "backup" | "repair":
                 return self
         action = {"ingest many": "ingest", "describe": "update"}.get(deed["kind"], deed["kind"])
         audited = self._audited(action, deed.get("count") or len(deed.get("ids", ())) or 1)
@@ -202,7 +202,7 @@ KINDS = (
     "scaling",
     "peer review",
     "backup",
-    "verify",
+    "repair",
 )
 
 
@@ -280,8 +280,8 @@ def perform(dock: ld.Dock, deed: Deed, checks: QuickChecks) -> list[str]:
             dock.peer_review()
         case "backup":
             dock.backup(deed["target"])
-        case "verify":
-            assert dock.verify().ok
+        case "repair":
+            assert dock.repair().ok
     return []
 
 

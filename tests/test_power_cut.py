@@ -25,7 +25,7 @@ marks.mkdir()
 folding.SEGMENT_SPECS, folding.LARGEST_SEGMENT_BYTES = 12, 4096
 rng, checks = random.Random(0), prepare_writer()
 done = ["submit", "ingest many", "submit", "update", "peer review", "optimize", "ingest", "describe", "delete",
-        "search gamma", "scaling", "refuse", "optimize", "backup", "submit", "update", "optimize", "verify"]
+        "search gamma", "scaling", "refuse", "optimize", "backup", "submit", "update", "optimize", "repair"]
 with small_numbers(), ld.Dock(path) as dock:
     (marks / "0 open").mkdir()
     for number, kind in enumerate(done, 1):

@@ -5,7 +5,6 @@ Nothing is repaired, and writers may go on: what they change meanwhile is seen a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,10 @@ import sqlalchemy as sa
 from learndock import kernels
 from learndock.dock import rows
 from learndock.dock._lock import WriteLock
+from learndock.dock.derived import strayed
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import abandoned
-from learndock.dock.segments import ARRAYS, Segment, open_segment, orphans
-from learndock.dock.sketch_model import checksum_faults
+from learndock.dock.segments import Segment, open_segment, orphans, segment_checksum_faults
 from learndock.dock.sketching import damaged_sketches, unnamed_sketches
 from learndock.dock.store import segment_of
 from learndock.dock.tables import learnwares, pending
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     IndexArray = npt.NDArray[np.int64]
 
-__all__ = ["VerifyReport", "examine"]
+__all__ = ["VerifyReport", "examine", "shown_ids", "zip_fault"]
 
 # <P, P> is recomputed for so many specifications of a segment; the checksums cover the others.
 _RECOMPUTED = 256
@@ -91,7 +90,7 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
     on_progress("verify", done, total)
     for number, row in state.zips.items():
         path = layout.zip(number, row.zip_sha256)
-        fault, size = _zip_fault(path, row)
+        fault, size = zip_fault(path, row)
         seen += size
         if fault is not None and _still_named(catalog, number, row.zip_sha256):
             problems.append(Problem("zip", learnware_name(number), f"{path.name}: {fault}"))
@@ -134,7 +133,9 @@ def _catalog_problems(catalog: Catalog) -> Iterator[Problem]:
         for message, query in _CATALOG_FAULTS.items():
             ids = np.fromiter(connection.exec_driver_sql(query).scalars(), dtype=np.int64)
             if ids.size:
-                yield Problem("catalog", _named(ids), message)
+                yield Problem("catalog", shown_ids(ids), message)
+        for message, numbers in strayed(connection).items():
+            yield Problem("catalog", shown_ids(np.array(numbers, dtype=np.int64)), message)
 
 
 def _read(catalog: Catalog) -> _State:
@@ -161,7 +162,8 @@ def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> tuple[IndexArray
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
 
 
-def _zip_fault(path: Path, row: Any) -> tuple[str | None, int]:
+def zip_fault(path: Path, row: Any) -> tuple[str | None, int]:
+    """What is wrong with the zip of a row of the catalog, or None, and its size."""
     try:
         size = path.stat().st_size
         found = sha256_of(path)
@@ -195,7 +197,7 @@ def _segment_still_named(catalog: Catalog, name: str) -> bool:
 def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, IndexArray]) -> Iterator[str]:
     """What is wrong with a segment; the ids that it holds go to `held`."""
     try:
-        yield from _checksum_faults(folder, row.sha256)
+        yield from segment_checksum_faults(folder, row.sha256)
         segment = open_segment(folder)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"
@@ -218,14 +220,7 @@ def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, Index
     yield from _number_faults(segment, space.gamma)
     strange = np.setdiff1d(state.dead.get(row.name, np.empty(0, np.int64)), segment.ids)
     if strange.size:
-        yield f"the catalog marks copies as dead that it does not hold: {_named(strange)}"
-
-
-def _checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
-    about = (folder / "segment.json").read_bytes()
-    if hashlib.sha256(about).hexdigest() != sha256:
-        yield f"segment.json has the sha256 {hashlib.sha256(about).hexdigest()}, expected {sha256}"
-    yield from checksum_faults(folder, "segment.json", ARRAYS)
+        yield f"the catalog marks copies as dead that it does not hold: {shown_ids(strange)}"
 
 
 def _number_faults(segment: Segment, gamma: float) -> Iterator[str]:
@@ -245,7 +240,7 @@ def _number_faults(segment: Segment, gamma: float) -> Iterator[str]:
         return
     wrong = _wrong_self_inner(segment, np.unique(np.linspace(0, len(segment) - 1, _RECOMPUTED, dtype=np.int64)), gamma)
     if wrong.size:
-        yield f"<P, P> is not that of the points for {_named(wrong)}"
+        yield f"<P, P> is not that of the points for {shown_ids(wrong)}"
 
 
 def _wrong_self_inner(segment: Segment, at: IndexArray, gamma: float) -> IndexArray:
@@ -307,10 +302,11 @@ def _specification_problems(state: _State, held: Mapping[str, IndexArray]) -> It
 
 def _about(ids: IndexArray, message: str) -> Iterator[Problem]:
     if ids.size:
-        yield Problem("specification", _named(ids), message)
+        yield Problem("specification", shown_ids(ids), message)
 
 
-def _named(ids: IndexArray) -> str:
+def shown_ids(ids: IndexArray) -> str:
+    """The first of them, and how many more there are."""
     shown = ", ".join(learnware_name(int(number)) for number in ids[:_MOST_NAMED])
     return shown if len(ids) <= _MOST_NAMED else f"{shown} and {len(ids) - _MOST_NAMED} more"
 
