@@ -281,7 +281,9 @@ def perform(dock: ld.Dock, deed: Deed, checks: QuickChecks) -> list[str]:
         case "backup":
             dock.backup(deed["target"])
         case "repair":
-            assert dock.repair().ok
+            report = dock.repair()
+            if not report.ok:
+                raise ld.errors.DockError(str(report.after))
     return []
 
 

@@ -54,8 +54,9 @@ def back_up(
                 with suppress(OSError):
                     target.rmdir()
             raise
-    except OSError as error:
-        raise DockError(f"path: {target}: the backup was not made ({error.strerror or error})") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DockError(f"path: {target}: the backup was not made ({reason})") from error
 
 
 def _clear(staging: Layout, target: Layout) -> None:

@@ -41,7 +41,8 @@ class Dock(DockChanges, DockReviews, DockSearches):
     DockFormatError
         If something else than a dock is there, or one of a newer format.
     ReadOnlyDock
-        If there is none and `readonly` is set; and of every change to a dock so opened.
+        If there is none and `readonly` is set, or its folder can't be written to and it is not; and of every change to
+        a dock so opened.
 
     Examples
     --------

@@ -40,6 +40,9 @@ class OpenedDock:
         fresh = not self._layout.exists()
         if fresh:
             self._layout.create(readonly=readonly)
+        elif not readonly and not os.access(self._layout.root, os.W_OK | os.X_OK):
+            # SQLite would say that it can't open a file.
+            raise ReadOnlyDock(f"path: {self._layout.root} can't be written to; readonly=True opens it for reading")
         self._catalog = Catalog(self._layout.catalog, readonly=readonly)
         self._store = SpecStore(self._layout, self._catalog)
         self._semantic_index = SemanticIndex()
