@@ -43,9 +43,9 @@ def back_up(
     _check_target(source, target)
     made = not target.exists()
     try:
-        make_folders(target)
         staging = Layout(target / f".backup-{uuid.uuid4().hex}")
         try:
+            make_folders(target)
             _gather(source, catalog, staging, readonly=readonly, link=link, on_progress=on_progress)
             _move_up(staging, Layout(target))
         except BaseException:
