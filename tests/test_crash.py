@@ -44,7 +44,7 @@ def small(monkeypatch):
         yield
 
 
-def test_a_writer_killed_at_random(tmp_path):
+def test_a_writer_killed_at_random(quick_folder):
     seed = int(os.environ.get("LEARNDOCK_CRASH_SEED", "0"))
     rng = random.Random(seed)
     typical = dict.fromkeys([*KINDS, "open"], 0.03)
@@ -58,8 +58,8 @@ def test_a_writer_killed_at_random(tmp_path):
         if kill % KILLS_OF_A_DOCK == 0:
             if path is not None:
                 shutil.rmtree(path.parent)
-            path, state = tmp_path / f"{kill}" / "dock", State()
-            scratch = tmp_path / f"{kill}" / "scratch"
+            path, state = quick_folder / f"{kill}" / "dock", State()
+            scratch = quick_folder / f"{kill}" / "scratch"
             scratch.mkdir(parents=True)
         kinds = [*rng.choices(KINDS, k=rng.randint(0, 4)), KINDS[kill % len(KINDS)], *rng.choices(KINDS, k=3)]
         writer = Writer(path, scratch, kinds, seed=rng.randrange(10**6))
@@ -97,12 +97,12 @@ def checks(monkeypatch):
 
 
 @pytest.fixture
-def filled(tmp_path, checks):
+def filled(quick_folder, checks):
     """A dock with zips that were reviewed and one that was not, segments with dead copies and sketches, and more."""
     rng = random.Random(0)
-    scratch = tmp_path / "scratch"
+    scratch = quick_folder / "scratch"
     scratch.mkdir()
-    with ld.Dock(tmp_path / "template") as dock:
+    with ld.Dock(quick_folder / "template") as dock:
 
         def did(kind, **chosen):
             return perform(dock, {**planned(dock, kind, rng, scratch), "gamma": 0.1, **chosen}, checks)
@@ -116,7 +116,7 @@ def filled(tmp_path, checks):
         did("ingest", count=5)
         did("delete", ids=[*ids[::4], zipped[0]])
         state = State.of(dock)
-    return tmp_path / "template", state
+    return quick_folder / "template", state
 
 
 def made(dock, rng, scratch, checks):
@@ -130,9 +130,9 @@ CHOSEN = {"search gamma": {"gamma": 0.1, "to": 0.3}, "delete": {"ids": ["0000000
 
 # To repair what is whole is to optimize it.
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "repair"])
-def test_a_writer_that_dies_at_each_step(filled, tmp_path, kind):
+def test_a_writer_that_dies_at_each_step(filled, quick_folder, kind):
     source, before = filled
-    path, scratch = tmp_path / "at" / "dock", tmp_path / "at"
+    path, scratch = quick_folder / "at" / "dock", quick_folder / "at"
     scratch.mkdir()
     with copied(source, path):
         with ld.Dock(path) as dock:
@@ -143,7 +143,7 @@ def test_a_writer_that_dies_at_each_step(filled, tmp_path, kind):
     deaths = [step for step in range(len(steps) + 1) if EVERY_STEP or not like_its_neighbours(steps, step)]
     for step in deaths:
         with copied(source, path):
-            shutil.rmtree(deed.get("target", tmp_path / "none"), ignore_errors=True)
+            shutil.rmtree(deed.get("target", quick_folder / "none"), ignore_errors=True)
             die_before(path, deed, step)
             with explained(f"before step {step} of {len(steps)}: {steps[step : step + 1]}"):
                 assert_whole(path, before, deed, optimized=kind != "backup" and (EVERY_STEP or step % 3 == 0))
@@ -157,12 +157,12 @@ def like_its_neighbours(steps, at):
     return 0 < at < len(steps) - 1 and len({step.partition(" ")[0] for step in steps[at - 1 : at + 2]}) == 1
 
 
-def test_a_dock_whose_maker_dies_at_each_step_is_made_anew(tmp_path):
-    (tmp_path / "whole").mkdir()
-    steps = steps_of(tmp_path / "whole" / "dock", {"kind": "open"})
+def test_a_dock_whose_maker_dies_at_each_step_is_made_anew(quick_folder):
+    (quick_folder / "whole").mkdir()
+    steps = steps_of(quick_folder / "whole" / "dock", {"kind": "open"})
     assert len(steps) > 5
     for step in range(len(steps) + 1):
-        path = tmp_path / f"{step}" / "dock"
+        path = quick_folder / f"{step}" / "dock"
         path.parent.mkdir()
         die_before(path, {"kind": "open"}, step)
         assert_whole(path, State(), {"kind": "open"}, optimized=True)

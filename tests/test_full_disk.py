@@ -108,9 +108,10 @@ class SmallFiles:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def test_files_that_may_not_grow_are_an_error_that_says_so_and_nothing_is_half_done(tmp_path):
-    (tmp_path / "scratch").mkdir()
-    child = forked(lambda: work_on_a_disk_with_limits(tmp_path / "dock", tmp_path / "scratch", SmallFiles()))
+def test_files_that_may_not_grow_are_an_error_that_says_so_and_nothing_is_half_done(quick_folder):
+    scratch = quick_folder / "scratch"
+    scratch.mkdir()
+    child = forked(lambda: work_on_a_disk_with_limits(quick_folder / "dock", scratch, SmallFiles()))
     assert os.waitpid(child, 0)[1] == 0
 
 
