@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,20 @@ def pytest_report_header() -> str:
 def golden() -> Path:
     """The folder of values computed with the reference package; its README says what each is."""
     return Path(__file__).parent / "data" / "golden"
+
+
+@pytest.fixture
+def quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where there is one: for what changes docks hundreds of times and would wait for the disk.
+
+    With LEARNDOCK_CRASHES it is on the disk all the same.
+    """
+    memory = Path("/dev/shm")
+    if "LEARNDOCK_CRASHES" in os.environ or not (memory.is_dir() and os.access(memory, os.W_OK)):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="learndock-test-", dir=memory) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -261,6 +261,24 @@ def test_doctor_names_what_is_wrong_and_ends_with_3(dock):
     assert not (dock.parent / "out.zip").exists()
 
 
+def test_doctor_repairs_what_it_can_and_drops_what_it_is_told_to(dock):
+    with ld.Dock(dock, readonly=True) as shelf:
+        damaged = shelf.zip_path("00000000")
+    damaged.write_bytes(b"damaged")
+    (dock / "zips" / "00000009.zip").write_bytes(b"stray")
+    result = learndock("doctor", dock, "--repair")
+    assert result.exit_code == 3
+    assert "1 files and folders that a killed writer had left were deleted" in result.stdout
+    assert "1 problems" in result.stdout
+    assert "goes with --repair" in error_of("doctor", dock, "--drop-damaged")
+    facts = json_of("doctor", dock, "--repair", "--drop-damaged")
+    assert facts["ok"] is True
+    assert facts["dropped"] == ["00000000"]
+    assert facts["done"] == ["learnwares were dropped: 00000000"]
+    assert [problem["subject"] for problem in facts["found"]] == ["00000000"]
+    assert json_of("ls", dock, "--count") == {"count": 1}
+
+
 def test_optimize_removes_what_a_killed_writer_has_left(dock):
     stray = dock / "zips" / "00000009.zip"
     stray.write_bytes(b"stray")

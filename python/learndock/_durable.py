@@ -6,7 +6,7 @@ import errno
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +18,16 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, durable as what is written into it will be."""
+    missing = [above for above in (folder, *folder.parents) if not above.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    # What was there may have been made a moment ago, by a process that has died before this line.
+    for made in missing or [folder]:
+        with suppress(PermissionError):  # who may write into a folder may not always read it
+            sync_folder(made.parent)
 
 
 def create_file(path: Path) -> BinaryIO:

@@ -103,7 +103,7 @@ class DockFormatError(DockError):
 
 
 class ReadOnlyDock(DockError):
-    """The dock was opened with `readonly=True`."""
+    """The dock was opened with `readonly=True`, or its folder can't be written to."""
 
 
 class UnknownLearnware(DockError, KeyError):

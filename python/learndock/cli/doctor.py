@@ -1,14 +1,16 @@
-"""`learndock doctor`: looks at all that is in a dock, and says what is wrong."""
+"""`learndock doctor`: looks at all that is in a dock, says what is wrong, and mends what it can."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
+from learndock.cli.arguments import AsJson, DockFolder, dock_to_read, existing_dock
 from learndock.cli.output import cell, print_json, print_line, print_table, progress_bar
 from learndock.cli.reports import ANSWER_IS_NO
+from learndock.errors import InvalidArgument
 
 if TYPE_CHECKING:
     from learndock.dock.doctor import VerifyReport
@@ -16,19 +18,44 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-def doctor(dock: DockFolder, as_json: AsJson = False) -> None:
-    """Verify the checksum of every zip and segment, and that the catalog fits them. Nothing is changed.
+def doctor(
+    dock: DockFolder,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Make again what can be, delete what a killed writer has left.")
+    ] = False,
+    drop_damaged: Annotated[
+        bool,
+        typer.Option("--drop-damaged", help="With --repair: drop learnwares whose zip or specification is damaged."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the checksum of every zip and segment, and that the catalog fits them. Only --repair changes anything.
 
-    Exit code 3: something is wrong.
+    Exit code 3: something is wrong, or still is.
     """
-    with progress_bar() as move, dock_to_read(dock) as shelf:
-        report = shelf.verify(on_progress=move)
-    if as_json:
-        print_json({"ok": report.ok, **_facts(report)})
+    if drop_damaged and not repair:
+        raise InvalidArgument("--drop-damaged: goes with --repair")
+    if repair:
+        report, mended = _repaired(dock, drop_damaged=drop_damaged)
     else:
+        with progress_bar() as move, dock_to_read(dock) as shelf:
+            report, mended = shelf.verify(on_progress=move), {}
+    if as_json:
+        print_json({"ok": report.ok, **_facts(report), **mended})
+    else:
+        for sentence in mended.get("done", ()):
+            print_line(sentence)
         _print(report)
     if not report.ok:
         raise typer.Exit(ANSWER_IS_NO)
+
+
+def _repaired(folder: Path, *, drop_damaged: bool) -> tuple[VerifyReport, dict[str, Any]]:
+    from learndock.dock import Dock
+
+    with progress_bar() as move, Dock(existing_dock(folder)) as shelf:
+        found = shelf.repair(drop_damaged=drop_damaged, on_progress=move)
+    return found.after, {"done": found.done, "dropped": found.dropped, "found": found.before.problems}
 
 
 def _facts(report: VerifyReport) -> dict[str, Any]:
@@ -56,7 +83,7 @@ def _print(report: VerifyReport) -> None:
     for path in report.orphans or ():
         print_line(f"orphan: {path}")
     if report.orphans:
-        print_line("orphans do no harm; `learndock optimize` deletes them")
+        print_line("orphans do no harm; `learndock doctor --repair` and `learndock optimize` delete them")
     if report.orphans is None:
         print_line("another writer is at work: orphans were not looked for")
     looked = f"{report.learnwares:,} learnwares, {report.zips:,} zips, {report.segments:,} segments"

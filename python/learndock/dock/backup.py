@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learndock._durable import new_file, sync_folder
+from learndock._durable import make_folders, new_file, sync_folder
 from learndock.dock import rows
 from learndock.dock.catalog import Catalog
 from learndock.dock.catalog_copy import copy_catalog
@@ -67,9 +67,9 @@ def back_up(
     _check_folder(source, folder)
     made = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         staging = Layout(folder / f".backup-{uuid.uuid4().hex}")
         try:
+            make_folders(folder)
             _gather(source, catalog, staging, target, readonly=readonly, link=link, on_progress=on_progress)
             _move_up(staging, Layout(folder))
         except BaseException:

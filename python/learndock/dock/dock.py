@@ -17,6 +17,7 @@ from learndock.dock.searches import DockSearches
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from learndock.dock.repair import RepairReport
     from learndock.dock.stats import DockStats
     from learndock.dock.verify_report import VerifyReport
 
@@ -50,7 +51,8 @@ class Dock(DockChanges, DockReviews, DockSearches):
     DockFormatError
         If something else than a dock is there, or one of a newer format.
     ReadOnlyDock
-        If there is none and `readonly` is set; and of every change to a dock so opened.
+        If there is none and `readonly` is set, or its folder can't be written to and it is not; and of every change to
+        a dock so opened.
     DockError
         If the catalog can't be reached, or `catalog` names a database that does not have this dock's.
     MissingDependency
@@ -92,7 +94,7 @@ class Dock(DockChanges, DockReviews, DockSearches):
         return dock_stats(self._catalog, self._store)
 
     def verify(self, *, on_progress: Progress | None = None) -> VerifyReport:
-        """Look at everything in the dock, and say what is wrong. Nothing is repaired.
+        """Look at everything in the dock, and say what is wrong. Nothing is repaired; `repair` does that.
 
         The sha256 and size of every zip and the sha256 of every array of every segment are compared with the catalog;
         the catalog is checked by its database; segments have to open and to fit what the catalog says of them; every
@@ -112,6 +114,37 @@ class Dock(DockChanges, DockReviews, DockSearches):
         from learndock.dock.doctor import examine
 
         return examine(self._layout, self._catalog, readonly=self._readonly, on_progress=on_progress or unheard)
+
+    def repair(self, *, drop_damaged: bool = False, on_progress: Progress | None = None) -> RepairReport:
+        """Mend what `verify` finds and what follows from something whole; give up what doesn't, if that is asked for.
+
+        Made again are the keys and texts that searches know of semantic parts, and damaged sketches; what a killed
+        writer left is deleted. A zip or a segment that is damaged stays as it is, and in the report.
+
+        Parameters
+        ----------
+        drop_damaged : bool, default False
+            Drop learnwares whose zip is damaged, and damaged segments. What lay in one of these is read from the
+            learnware's zip again; what was ingested alone, or has no good zip either, is dropped too. A backup that
+            has it is the better way.
+        on_progress : callable, optional
+            As of `verify` and `optimize`.
+
+        Returns
+        -------
+        RepairReport
+            With `ok`, `done`, `dropped`, and what `verify` said `before` and `after`.
+
+        Raises
+        ------
+        ReadOnlyDock
+        """
+        self._require_writable()
+        from learndock.dock.repair import repair
+
+        return repair(
+            self._layout, self._catalog, self._writer, drop_damaged=drop_damaged, on_progress=on_progress or unheard
+        )
 
     def backup(
         self,

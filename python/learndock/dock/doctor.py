@@ -5,7 +5,6 @@ Nothing is repaired, and writers may go on: what they change meanwhile is seen a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,10 +14,10 @@ import sqlalchemy as sa
 
 from learndock import kernels
 from learndock.dock import rows
+from learndock.dock.derived import strayed
 from learndock.dock.ids import learnware_name, shown_ids
 from learndock.dock.incoming import abandoned
-from learndock.dock.segments import ARRAYS, Segment, open_segment, orphans
-from learndock.dock.sketch_model import checksum_faults
+from learndock.dock.segments import Segment, open_segment, orphans, segment_checksum_faults
 from learndock.dock.sketching import damaged_sketches, unnamed_sketches
 from learndock.dock.store import segment_of
 from learndock.dock.tables import learnwares, pending
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
     IndexArray = npt.NDArray[np.int64]
 
-__all__ = ["VerifyReport", "examine"]
+__all__ = ["VerifyReport", "examine", "shown_ids", "zip_fault"]
 
 # <P, P> is recomputed for so many specifications of a segment; the checksums cover the others.
 _RECOMPUTED = 256
@@ -87,7 +86,7 @@ def examine(layout: Layout, catalog: Catalog, *, readonly: bool, on_progress: Pr
     on_progress("verify", done, total)
     for number, row in state.zips.items():
         path = layout.zip(number, row.zip_sha256)
-        fault, size = _zip_fault(path, row)
+        fault, size = zip_fault(path, row)
         seen += size
         if fault is not None and _still_named(catalog, number, row.zip_sha256):
             problems.append(Problem("zip", learnware_name(number), f"{path.name}: {fault}"))
@@ -128,6 +127,8 @@ def _catalog_problems(catalog: Catalog) -> Iterator[Problem]:
             ids = np.fromiter(connection.exec_driver_sql(query).scalars(), dtype=np.int64)
             if ids.size:
                 yield Problem("catalog", shown_ids(ids), message)
+        for message, numbers in strayed(connection).items():
+            yield Problem("catalog", shown_ids(np.array(numbers, dtype=np.int64)), message)
 
 
 def _read(catalog: Catalog) -> _State:
@@ -154,7 +155,8 @@ def _pairs(connection: sa.Connection, query: sa.Select[Any]) -> tuple[IndexArray
     return np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
 
 
-def _zip_fault(path: Path, row: Any) -> tuple[str | None, int]:
+def zip_fault(path: Path, row: Any) -> tuple[str | None, int]:
+    """What is wrong with the zip of a row of the catalog, or None, and its size."""
     try:
         size = path.stat().st_size
         found = sha256_of(path)
@@ -188,7 +190,7 @@ def _segment_still_named(catalog: Catalog, name: str) -> bool:
 def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, IndexArray]) -> Iterator[str]:
     """What is wrong with a segment; the ids that it holds go to `held`."""
     try:
-        yield from _checksum_faults(folder, row.sha256)
+        yield from segment_checksum_faults(folder, row.sha256)
         segment = open_segment(folder)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"
@@ -212,13 +214,6 @@ def _segment_faults(folder: Path, row: Any, state: _State, held: dict[str, Index
     strange = np.setdiff1d(state.dead.get(row.name, np.empty(0, np.int64)), segment.ids)
     if strange.size:
         yield f"the catalog marks copies as dead that it does not hold: {shown_ids(strange)}"
-
-
-def _checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
-    about = (folder / "segment.json").read_bytes()
-    if hashlib.sha256(about).hexdigest() != sha256:
-        yield f"segment.json has the sha256 {hashlib.sha256(about).hexdigest()}, expected {sha256}"
-    yield from checksum_faults(folder, "segment.json", ARRAYS)
 
 
 def _number_faults(segment: Segment, gamma: float) -> Iterator[str]:

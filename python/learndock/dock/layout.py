@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from learndock import _core
-from learndock._durable import replaced_file
+from learndock._durable import make_folders, replaced_file
 from learndock.dock.ids import learnware_name
 from learndock.errors import DockError, DockFormatError, ReadOnlyDock
 
@@ -129,13 +129,16 @@ class Layout:
         if readonly:
             raise ReadOnlyDock(f"path: no dock at {self.root}, and readonly=True makes none")
         try:
-            for folder in (self.root, self.zips, self.specs):
-                folder.mkdir(parents=True, exist_ok=True)
+            make_folders(self.root)
+            for folder in (self.zips, self.specs):
+                folder.mkdir(exist_ok=True)
         except OSError as error:
             raise DockError(f"path: can't make a dock at {self.root} ({error.strerror})") from None
 
     def finish(self) -> None:
-        """Write dock.json, when all else is in place."""
+        """Write dock.json, when all else is in place. For the one who holds the write lock, where there is one."""
+        for left in self.root.glob(f".{self.marker.name}.*"):  # by a maker that died
+            left.unlink()
         number = FORMAT_ELSEWHERE if self.catalog_record.exists() else FORMAT
         content = {"format": number, "made_by": f"learndock {_core.version}", "made_at": datetime.now(UTC).isoformat()}
         with replaced_file(self.marker) as file:

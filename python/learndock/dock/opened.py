@@ -52,6 +52,9 @@ class OpenedDock:
             if url is not None and not readonly:
                 require_server(url)  # before a folder is made
             self._layout.create(readonly=readonly)
+        elif not readonly and not os.access(self._layout.root, os.W_OK | os.X_OK):
+            # SQLite would say that it can't open a file.
+            raise ReadOnlyDock(f"path: {self._layout.root} can't be written to; readonly=True opens it for reading")
         place = place_of(self._layout, url, fresh=fresh)
         self._catalog = Catalog.at(self._layout, place, readonly=readonly, actor=actor)
         if not fresh:

@@ -220,18 +220,32 @@ def insert_semantic(connection: sa.Connection, learnware_id: int, semantic: Sema
             semantic=semantic.to_dict(),
         )
     )
-    held = {**semantic.classes, **semantic.tags}
-    rows = [{"learnware_id": learnware_id, "key": key, "value": value} for key in held for value in set(held[key])]
+    insert_derived(connection, learnware_id, semantic)
+
+
+def insert_derived(connection: sa.Connection, learnware_id: int, semantic: SemanticSpecification) -> None:
+    """What finds a semantic part."""
+    rows = [{"learnware_id": learnware_id, "key": key, "value": value} for key, value in tags_of(semantic)]
     if rows:
         connection.execute(tags.insert(), rows)
     insert_texts(connection, learnware_id, semantic.name, semantic.description)
+
+
+def tags_of(semantic: SemanticSpecification) -> set[tuple[str, str]]:
+    """Its class and tag keys, each with its values."""
+    return {(key, value) for key, values in {**semantic.classes, **semantic.tags}.items() for value in values}
 
 
 def remove_semantics(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Delete the semantic part of learnwares, and what finds it."""
     listed = listed_ids(np.array(ids, dtype=np.int64))
     connection.execute(semantics.delete().where(semantics.c.learnware_id.in_(listed)))
-    connection.execute(tags.delete().where(tags.c.learnware_id.in_(listed)))
+    remove_derived(connection, ids)
+
+
+def remove_derived(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Delete what finds semantic parts."""
+    connection.execute(tags.delete().where(tags.c.learnware_id.in_(listed_ids(np.array(ids, dtype=np.int64)))))
     forget_texts(connection, ids)
 
 

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learndock.dock.zips import sha256_of
 from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -133,6 +134,28 @@ def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -
     # A plain view of the map: np.memmap's bookkeeping costs more than a small search.
     plain: npt.NDArray[Any] = array.view(np.ndarray)
     return plain
+
+
+def checksum_faults(folder: Path, about_file: str, labels: Iterable[str]) -> Iterator[str]:
+    """What is wrong with arrays in a folder, by the sha256 of each in its JSON file; OSError where one is missing."""
+    try:
+        sums = json.loads((folder / about_file).read_bytes())["sha256"]
+        expected = {label: sums[label] for label in labels}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield f"{about_file} can't be understood ({error})"
+        return
+    for label, wanted in expected.items():
+        found = sha256_of(folder / f"{label}.npy")
+        if found != wanted:
+            yield f"{label}.npy has the sha256 {found}, expected {wanted}"
+
+
+def segment_checksum_faults(folder: Path, sha256: str) -> Iterator[str]:
+    """What is wrong with the files of a segment, by the sha256 that the catalog has; OSError where one is missing."""
+    found = sha256_of(folder / "segment.json")
+    if found != sha256:
+        yield f"segment.json has the sha256 {found}, expected {sha256}"
+    yield from checksum_faults(folder, "segment.json", ARRAYS)
 
 
 def remove_segment(folder: Path) -> None:

@@ -20,14 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock import _core
-from learndock._durable import new_file, sync_folder
+from learndock._durable import make_folders, new_file, sync_folder
 from learndock.dock.noise import gamma_of_points
-from learndock.dock.segments import HashedFile, mapped_array
-from learndock.dock.zips import sha256_of
+from learndock.dock.segments import HashedFile, checksum_faults, mapped_array
 from learndock.errors import DockError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["SketchFacts", "SketchModel", "checksum_faults", "model_faults", "open_model", "write_model"]
+__all__ = ["SketchFacts", "SketchModel", "model_faults", "open_model", "write_model"]
 
 # Layout 1: codes [stage][block][coordinate][16], residuals [stage][embedding], errors [embedding].
 LAYOUT = 1
@@ -163,7 +162,8 @@ def write_model(sketches: Path, model: SketchModel) -> SketchModel:
     name = uuid.uuid4().hex
     temporary = sketches / f"{_TEMPORARY}{name}"
     try:
-        temporary.mkdir(parents=True)
+        make_folders(sketches)
+        temporary.mkdir()
         sums = {}
         for label in _arrays_of(model.facts):
             with new_file(temporary / f"{label}.npy") as file:
@@ -231,20 +231,6 @@ def model_faults(folder: Path, space: Space) -> Iterator[str]:
             yield from checksum_faults(folder, "model.json", _FEATURE_ARRAYS)
     except (OSError, DockError) as error:
         yield f"can't be read ({error})"
-
-
-def checksum_faults(folder: Path, about_file: str, labels: Iterable[str]) -> Iterator[str]:
-    """What is wrong with arrays in a folder, by the sha256 of each in its JSON file; OSError where one is missing."""
-    try:
-        sums = json.loads((folder / about_file).read_bytes())["sha256"]
-        expected = {label: sums[label] for label in labels}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        yield f"{about_file} can't be understood ({error})"
-        return
-    for label, wanted in expected.items():
-        found = sha256_of(folder / f"{label}.npy")
-        if found != wanted:
-            yield f"{label}.npy has the sha256 {found}, expected {wanted}"
 
 
 def _facts_sha256(facts: Mapping[str, Any]) -> str:

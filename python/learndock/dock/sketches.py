@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock._durable import new_file, sync_folder
-from learndock.dock.segments import HashedFile, mapped_array
-from learndock.dock.sketch_model import checksum_faults
+from learndock.dock.segments import HashedFile, checksum_faults, mapped_array
 from learndock.errors import DockError
 
 if TYPE_CHECKING:

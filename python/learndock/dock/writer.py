@@ -19,7 +19,7 @@ from learndock.dock.incoming import Incoming, remove_abandoned
 from learndock.dock.scaling import most_pooled, pooled_scaling, require_kept
 from learndock.dock.search_gamma import median_of_points
 from learndock.dock.segment_stream import SegmentStream, write_segment
-from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment
+from learndock.dock.segments import Segment, WrittenSegment, orphans, remove_segment, segment_checksum_faults
 from learndock.dock.sketching import (
     SKETCHED_AT_ONCE,
     remove_damaged_sketches,
@@ -69,6 +69,12 @@ class Writer:
                 yield
         except OSError as error:
             raise DockError(f"{self._layout.root}: nothing was changed ({error.strerror or error})") from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other writers out, between several changes too."""
+        with self._changing():
+            yield
 
     def create(self) -> None:
         """Make a new dock's catalog; its marker comes last."""
@@ -434,17 +440,9 @@ class Writer:
     def optimize(self, *, on_progress: Progress) -> None:
         """Fold, compact, sketch, and clear what a killed writer left and what is damaged and can be made again."""
         with self._changing():
+            self.clear_leftovers()
             with self._catalog.reading() as connection:
                 known = rows.spaces_by_id(connection)
-                named = rows.all_segments(connection)
-                stray = self._layout.stray_zips(rows.zip_rows(connection))
-            for path in orphans(self._layout.specs, named):
-                remove_segment(path)
-            for path in stray:
-                path.unlink(missing_ok=True)
-            remove_abandoned(self._layout.zips)
-            if remove_damaged_sketches(self._layout, self._catalog):
-                self._store.clear()  # of views that hold them
             for done, (space_id, space) in enumerate(known.items()):
                 on_progress("optimize", done, len(known))
                 self._fold(space_id)
@@ -452,6 +450,60 @@ class Writer:
             remove_unnamed_sketches(self._layout, self._catalog)
             on_progress("optimize", len(known), len(known))
         _log.info("%s: optimized", self._layout.root)
+
+    def clear_leftovers(self) -> None:
+        """Delete what a killed writer left, and sketches that are damaged."""
+        with self._changing():
+            with self._catalog.reading() as connection:
+                named = rows.all_segments(connection)
+                stray = self._layout.stray_zips(rows.zip_rows(connection))
+            for path in orphans(self._layout.specs, named):
+                remove_segment(path)
+            for path in stray:
+                path.unlink(missing_ok=True)
+            remove_abandoned(self._layout.zips)
+            remove_unnamed_sketches(self._layout, self._catalog)
+            if remove_damaged_sketches(self._layout, self._catalog):
+                self._store.clear()  # of views that hold them
+
+    def derive_again(self) -> list[int]:
+        """Make again what finds semantic parts, where it is not what follows from them. Returns of which learnwares."""
+        from learndock.dock.derived import derive_again
+
+        with self._changing(), self._catalog.writing() as connection:
+            found = derive_again(connection)
+            if found:
+                rows.raise_generation(connection)
+        return found
+
+    def give_up(
+        self, names: Sequence[str], numbers: Sequence[int], again: Mapping[int, tuple[int, RKMETableSpecification]]
+    ) -> None:
+        """Drop damaged segments, learnwares that can't be saved, and give others their specification again.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the segments.
+        numbers : sequence of int
+            Of the learnwares that go.
+        again : mapping of int to (int, RKMETableSpecification)
+            Space and specification of those that lay in a segment that goes, and stay.
+        """
+        with self._changing():
+            with self._catalog.writing() as connection:
+                found = rows.rows_of(connection, numbers)
+                connection.execute(segments.delete().where(segments.c.name.in_(names)))  # with their tombstones
+                rows.remove_learnwares(connection, numbers)
+                for number, (space_id, spec) in again.items():
+                    ids = np.array([number], np.int64)
+                    segment = packed_segment([spec.points], [spec.weights], spec.gamma, ids)
+                    rows.insert_pending(connection, pending_of(segment), space_id)
+                if found:
+                    audit.record_deletion(connection, self._actor, found)
+                rows.raise_generation(connection)
+            self._store.clear()
+            self.clear_leftovers()
 
     def _fold_when_due(self, space_id: int) -> None:
         """Fold after a change that is done and durable: whatever goes wrong here, the change stands."""
@@ -486,6 +538,7 @@ class Writer:
 
     def _fold_group(self, space_id: int, view: SpaceView, names: Sequence[str], *, waiting: Segment | None) -> None:
         """Write one segment for several and for what waits, and name it instead of them."""
+        self._require_whole(names)
         folded = folding.merged({name: view.named[name] for name in names}, waiting, view.dead)
         written = [] if folded is None else [write_segment(self._layout.specs, folded)]
         try:
@@ -500,6 +553,15 @@ class Writer:
             raise
         for name in names:
             remove_segment(self._layout.segment(name))
+
+    def _require_whole(self, names: Sequence[str]) -> None:
+        """What is damaged would be written again, with checksums that fit it."""
+        with self._catalog.reading() as connection:
+            known = rows.all_segments(connection)
+        for name in names:
+            folder = self._layout.segment(name)
+            for fault in segment_checksum_faults(folder, known[name].sha256):
+                raise DockError(f"{folder}: {fault}; the segment is damaged, `learndock doctor` says what can be done")
 
     def _take_in(self, incoming: Incoming, number: int) -> None:
         incoming.zip.rename(self._layout.zip(number, incoming.sha256))
