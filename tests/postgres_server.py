@@ -124,8 +124,8 @@ def postgres_server():
         if os.environ.get("LEARNDOCK_REQUIRE_POSTGRES"):
             pytest.fail(lacking)
         pytest.skip(lacking)
-    # Not in pytest's folder, which other users may not enter. A few hundred docks are ten thousands of small files, and
-    # a disk takes a minute to delete them.
+    # Not in pytest's folder, which other users may not enter; and in memory, for a few hundred docks are ten thousands
+    # of small files, which a disk takes a minute to delete.
     memory = Path("/dev/shm")
     spacious = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > _SPACE
     with tempfile.TemporaryDirectory(prefix="learndock-postgres-", dir=memory if spacious else None) as folder:

@@ -117,12 +117,11 @@ class DockContents(OpenedDock):
             for learnware in learnwares:
                 learnware.close()
             raise
-        self._add_records(learnwares)
+        self._add_records(dict(zip(map(int, names), learnwares, strict=True)))
         return learnwares[0] if isinstance(ids, str) else learnwares
 
-    def _add_records(self, learnwares: Learnwares) -> None:
+    def _add_records(self, numbers: Mapping[int, Learnware]) -> None:
         """Give learnwares what peer reviews have found."""
-        numbers = {int(learnware.id): learnware for learnware in learnwares if learnware.id is not None}
         with self._catalog.reading() as connection:
             if not peer_rows.has_reviews(connection):
                 return
