@@ -67,6 +67,7 @@ SANITIZED = [
         "spec_files",
         "archive",
         "hostile_files",
+        "fuzz_cases",
     )
 ]
 
@@ -101,6 +102,14 @@ def sanitize(session: nox.Session) -> None:
     session.log(f"{passed} cases passed with address and undefined behaviour sanitizers")
     if passed < 200:
         session.error(f"{passed} cases are too few to say that the core was tested: expected 200")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every parser and the core's entry points, a minute each; an argument is another number of seconds."""
+    session.install("--upgrade", "pip>=25.1")  # older ones know no dependency groups
+    session.install(".[test]", "--group", "fuzz")
+    session.run("bash", "scripts/fuzz.sh", *(session.posargs or ["60"]), external=True)
 
 
 @nox.session(python="3.11")

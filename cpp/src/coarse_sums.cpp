@@ -42,7 +42,8 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
   for (double x : group.shifted) largest_coordinate = std::max(largest_coordinate, std::abs(x));
   const double largest_norm = std::sqrt(*std::max_element(group.norms.begin(), group.norms.end()));
   double unit = std::max(largest_norm / integer_row_norm, largest_coordinate / integer_most_coordinate);
-  if (unit == 0) unit = 1;  // all rows lie at the centre
+  if (unit == 0) unit = 1;                    // all rows lie at the centre
+  const bool in_range = std::isfinite(unit);  // else the rows' errors are infinite, and nothing is known
 
   const Index first = static_cast<Index>(rows_.size());
   rows_.resize(first + count * pairs);
@@ -54,7 +55,7 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
     const double* x = group.shifted.data() + i * dim_;
     const auto rounded = [&](Index k) {
       if (k == dim_) return std::int32_t{0};
-      const double steps = std::nearbyint(x[k] / unit);
+      const double steps = in_range ? std::nearbyint(x[k] / unit) : 0;
       norm += steps * steps;
       error += (x[k] - steps * unit) * (x[k] - steps * unit);
       return static_cast<std::int32_t>(steps);

@@ -10,6 +10,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from learndock._printable import printable
+
 __all__ = ["BadArray", "bounded_array", "strangers_array"]
 
 
@@ -74,4 +76,4 @@ def strangers_array(content: bytes, *, name: str) -> npt.NDArray[Any]:
     except BadArray:
         raise
     except Exception as error:
-        raise BadArray(f"expected {name} in NumPy's format ({error!s:.500})") from None
+        raise BadArray(f"expected {name} in NumPy's format ({printable(str(error)[:500])})") from None

@@ -88,7 +88,8 @@ def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
         raise InvalidArgument(f"{name}: expected {ndim} dimensions, got shape {array.shape}")
     if array.size == 0:
         raise InvalidArgument(f"{name}: expected at least one number, got shape {array.shape}")
-    with np.errstate(over="ignore"):  # a long double beyond float64 becomes infinity, which `finite` refuses
+    # A long double beyond float64 becomes infinity, which `finite` refuses, as it does a signalling NaN.
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.require(array, np.float64, ["C", "A"])
 
 

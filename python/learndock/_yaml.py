@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from learndock._printable import printable
 from learndock.errors import LearnwareError
 
 __all__ = ["LARGEST_FILE", "load_yaml", "parse_yaml"]
@@ -65,7 +66,7 @@ def parse_yaml(data: bytes, name: str) -> dict[str, Any]:
         content = yaml.load(data, Loader)
     # PyYAML lets exceptions of many kinds out of malformed scalars, RecursionError out of deep nesting.
     except Exception as error:
-        raise LearnwareError(f"{name} can't be read: {error!s:.500}") from error
+        raise LearnwareError(f"{name} can't be read: {printable(str(error)[:500])}") from error
     if not isinstance(content, dict):
         raise LearnwareError(f"{name}: expected a mapping, got {type(content).__name__}")
     _check_size(content, name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock.runtime.channel import printable
+from learndock._printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

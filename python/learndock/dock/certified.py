@@ -28,7 +28,7 @@ import numpy as np
 from learndock import _core
 from learndock.dock.chance import Chance, deviations_for
 from learndock.dock.mixtures import Nearest, Wish
-from learndock.dock.scan import chosen_scan, exact_products
+from learndock.dock.scan import chosen_scan, exact_products, squared_distances
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -114,7 +114,8 @@ class _User:
         products = exact_products(view, self.spec, at, threads)
         self.at = np.concatenate([self.at, at])
         self.products = np.concatenate([self.products, products])
-        self.mmd2 = np.concatenate([self.mmd2, self.self_inner - 2 * products + view.self_inner[at]])
+        mmd2 = squared_distances(self.self_inner, products, view.self_inner[at])
+        self.mmd2 = np.concatenate([self.mmd2, mmd2])
 
     def _thinned_out(self, view: SpaceView, at: IndexArray, threads: int) -> IndexArray:
         found = chosen_scan(view, self.spec, self.self_inner, at, threads)

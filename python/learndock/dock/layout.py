@@ -110,10 +110,10 @@ class Layout:
             found = json.loads(self.marker.read_bytes())["format"]
         except OSError as error:
             raise DockError(f"{self.marker}: can't be read ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DockFormatError(f"{self.marker}: expected the format of a dock ({error})") from None
         if not isinstance(found, int) or found < 1:
-            raise DockFormatError(f"{self.marker}: format: expected a positive integer, got {found!r}")
+            raise DockFormatError(f"{self.marker}: format: expected a positive integer, got {found!r:.200}")
         if found > FORMAT_ELSEWHERE:
             raise DockFormatError(
                 f"{self.root}: a dock of format {found}; this learndock reads up to {FORMAT_ELSEWHERE}: "

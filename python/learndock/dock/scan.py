@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from learndock import _core
+from learndock.errors import DockError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -60,6 +61,23 @@ class Scan:
         return far if len(far) <= most else far[_core.top_k(-self.mmd2[far], most)]
 
 
+def squared_distances(user: float, products: FloatArray, docked: FloatArray) -> FloatArray:
+    """Squared MMD from <user, user>, <user, P> and <P, P>.
+
+    Raises
+    ------
+    DockError
+        If one is no finite number: what was stored was, so the files are damaged.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        mmd2: FloatArray = user - 2 * products + docked
+        total = mmd2.sum()
+    # A sum alone may overflow.
+    if not np.isfinite(total) and not np.isfinite(mmd2).all():
+        raise DockError("the dock is damaged: specifications in it hold NaN or infinity; `Dock.verify` says which")
+    return mmd2
+
+
 def scan(
     view: SpaceView, specs: Sequence[HasEmbedding], self_inner: Sequence[float], at: IndexArray, threads: int
 ) -> list[Scan]:
@@ -80,7 +98,7 @@ def scan(
         products, errors = products[:, at], errors[:, at]
     docked = view.self_inner[at]
     return [
-        Scan(at, user - 2 * product + docked, 2 * error)
+        Scan(at, squared_distances(user, product, docked), 2 * error)
         for user, product, error in zip(self_inner, products, errors, strict=True)
     ]
 
@@ -113,7 +131,7 @@ def chosen_scan(view: SpaceView, spec: HasEmbedding, user: float, at: IndexArray
         products[here], errors[here] = _core.chosen_inner_products_float(
             query, batch.tiles, batch.weights, batch.offsets, chosen, threads
         )
-    return Scan(at, user - 2 * products + view.self_inner[at], 2 * errors)
+    return Scan(at, squared_distances(user, products, view.self_inner[at]), 2 * errors)
 
 
 def by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels.PackedEmbeddings, IndexArray]]:

@@ -28,7 +28,7 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.noise import ranking_warning
 from learndock.dock.results import Hit, Mixture, SearchResult
-from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products_of_many, scan, thin_out
+from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products_of_many, scan, squared_distances, thin_out
 from learndock.dock.score import reference_scores
 from learndock.memory import at_once, certified_bytes, search_bytes
 
@@ -268,7 +268,7 @@ def _search_group(
         if len(at) <= _NARROW_FILTER * len(view.ids):
             exact = exact_products_of_many(view, specs, [at] * len(specs), threads)
             scans = [
-                Scan(at, user - 2 * products + view.self_inner[at], np.zeros(len(at)))
+                Scan(at, squared_distances(user, products, view.self_inner[at]), np.zeros(len(at)))
                 for user, products in zip(self_inner, exact, strict=True)
             ]
         else:
@@ -358,7 +358,7 @@ def _survivors(
 def _ranked(view: SpaceView, waiting: Sequence[_Survivors], wanted: int, threads: int) -> Iterator[Nearest]:
     found = exact_products_of_many(view, [each.spec for each in waiting], [each.at for each in waiting], threads)
     for each, products in zip(waiting, found, strict=True):
-        mmd2 = each.self_inner - 2 * products + view.self_inner[each.at]
+        mmd2 = squared_distances(each.self_inner, products, view.self_inner[each.at])
         near = slice(each.near)
         order = np.lexsort((view.ids[each.at[near]], mmd2[near]))[:wanted]
         distances = each.found.mmd2

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # Layout 1: tiles of 16 points, [tile][coordinate][point].
 LAYOUT = 1
+LANES = 16
 ARRAYS = ("tiles", "weights", "offsets", "self_inner", "ids")
 SEGMENT_FILES = ("segment.json", *(f"{label}.npy" for label in ARRAYS))
 # What the name of a segment begins with until it is complete.
@@ -122,12 +123,35 @@ def open_segment(folder: Path) -> Segment:
     return segment
 
 
+def open_searchable_segment(folder: Path, dim: int) -> Segment:
+    """`open_segment` for a search, whose kernels and results rest on shapes and on the order of offsets and ids.
+
+    Numbers are not looked at: that would read the whole segment.
+    """
+    segment = open_segment(folder)
+    offsets, tiles = segment.packed.offsets, segment.packed.tiles
+    expected = (-(-int(offsets[-1]) // LANES), dim, LANES)
+    if tiles.shape != expected:
+        raise DockError(f"{folder}: the segment is damaged (tiles.npy: expected shape {expected}, got {tiles.shape})")
+    if offsets[0] != 0 or not len(segment):
+        raise DockError(f"{folder}: the segment is damaged (offsets.npy: expected two numbers or more, from 0)")
+    if segment.ids[0] < 0:
+        raise DockError(f"{folder}: the segment is damaged (ids.npy: expected 0 or more, got {segment.ids[0]})")
+    for label, array in (("offsets", offsets), ("ids", segment.ids)):
+        if not (array[1:] > array[:-1]).all():
+            raise DockError(f"{folder}: the segment is damaged ({label}.npy: expected increasing numbers)")
+    return segment
+
+
 def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
     """Map the .npy file of an array in a folder; ValueError where it is no such array."""
     try:
         with np.errstate(over="raise"):  # of a shape that no memory holds
             array = np.lib.format.open_memmap(folder / f"{label}.npy", mode="r")
-    except (ValueError, TypeError, ArithmeticError, MemoryError, RecursionError) as error:
+    except OSError:
+        raise
+    # NumPy, tokenize and ast let exceptions of many kinds out of a header that is none.
+    except Exception as error:
         raise ValueError(f"{label}.npy: {str(error) or type(error).__name__}") from None
     if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
         raise ValueError(f"{label}.npy: got {array.dtype} of {array.ndim} dimensions")

@@ -205,6 +205,9 @@ def open_model(folder: Path, space: Space) -> SketchModel | None:
         arrays: dict[str, Any] = {
             label: mapped_array(folder, label, dtype, ndim) for label, (dtype, ndim) in _arrays_of(facts).items()
         }
+        for label, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{label}.npy: expected finite numbers")
         model = SketchModel(folder.name, facts, **arrays)
         # Shapes that disagree are found here.
         _ = model.core, model.features

@@ -14,7 +14,7 @@ import numpy as np
 from learndock import _core, kernels
 from learndock.dock import rows, scaling_rows
 from learndock.dock.rows import PendingSpec
-from learndock.dock.segments import Segment, open_segment
+from learndock.dock.segments import Segment, open_searchable_segment
 from learndock.dock.sketch_model import SketchModel, open_model
 from learndock.dock.sketches import Sketches, open_sketches
 from learndock.errors import DockError
@@ -269,7 +269,9 @@ class SpecStore:
         named = {}
         for name in rows.segment_names(connection, space_id):
             segment = None if known is None else known.named.get(name)
-            named[name] = open_segment(self._layout.segment(name)) if segment is None else segment
+            if segment is None:
+                segment = open_searchable_segment(self._layout.segment(name), int(np.prod(space.input_shape)))
+            named[name] = segment
         search_gamma = rows.search_gamma_by_id(connection).get(space_id)
         searched = space if search_gamma is None else replace(space, gamma=search_gamma)
         model, sketches, damaged = self._sketches(

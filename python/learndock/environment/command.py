@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from learndock._printable import printable
 from learndock.errors import EnvironmentBuildError
-from learndock.runtime.channel import printable
 
 __all__ = ["Command", "run_installer"]
 

@@ -60,7 +60,8 @@ def read_held_out(content: bytes, *, name: str, columns: int | None = None) -> F
         raise LearnwareError(
             f"held_out: expected {columns} columns in {name}, as the specification has, got {array.shape[1]}"
         )
-    rows = np.ascontiguousarray(array, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        rows = np.ascontiguousarray(array, dtype=np.float64)
     try:
         finite(rows, name)
     except InvalidArgument as error:

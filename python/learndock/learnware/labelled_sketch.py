@@ -102,7 +102,8 @@ def read_labelled_sketch(
             f"labelled_sketch: expected a table of float32 or float64 with {points} rows in {name}, one for each point"
             f", got {array.dtype!s:.200} of shape {str(array.shape)[:200]}"
         )
-    means = np.ascontiguousarray(array, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        means = np.ascontiguousarray(array, dtype=np.float64)
     missing = np.isnan(means)
     given = ~missing.any(axis=1)
     if (missing.any(axis=1) != missing.all(axis=1)).any():

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from learndock._printable import printable
 from learndock.dock.presentation import frame, html_table
-from learndock.runtime.channel import printable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from typing import Any
 
 from learndock.runtime.worker import LARGEST_MESSAGE
 
-__all__ = ["ChannelClosed", "ProtocolError", "printable", "receive", "send"]
+__all__ = ["ChannelClosed", "ProtocolError", "receive", "send"]
 
 _ONE_DESCRIPTOR = socket.CMSG_SPACE(array.array("i").itemsize)
 
@@ -117,9 +117,3 @@ def _decoded(data: bytes, flags: int, descriptors: list[int]) -> dict[str, Any]:
     if not isinstance(message, dict):
         raise ProtocolError("a message that is no JSON object")
     return message
-
-
-def printable(text: object, *, longest: int = 8192) -> str:
-    """End of a text that a model wrote, without what would steer a terminal or can't be encoded."""
-    tail = str(text)[-longest:].encode("utf-8", "replace").decode("utf-8")
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in tail)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learndock._printable import printable
 from learndock.errors import InvalidArgument, ModelError, ModelTimeout
 from learndock.runtime.arrays import from_memory, to_memory
-from learndock.runtime.channel import ChannelClosed, ProtocolError, printable, receive, send
+from learndock.runtime.channel import ChannelClosed, ProtocolError, receive, send
 from learndock.runtime.description import ModelInfo
 from learndock.runtime.isolation import Containment, Isolation, IsolationRequest, least_isolation
 from learndock.runtime.limits import ModelLimits

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from learndock._printable import printable
 from learndock.errors import IsolationUnavailable
-from learndock.runtime.channel import ProtocolError, printable, receive
+from learndock.runtime.channel import ProtocolError, receive
 from learndock.runtime.guard.processes import descendants, is_stopped, processes_naming, send_signal
 from learndock.runtime.isolation import Containment, Isolation
 from learndock.runtime.readable import library_folders

@@ -19,6 +19,7 @@ from learndock._bounded_zip import ListTooLong, bounded_zip
 from learndock._durable import replaced_file
 from learndock._json import load_json
 from learndock._npy import BadArray, bounded_array
+from learndock._printable import printable
 from learndock.errors import SpecificationFileError
 
 DEFAULT_MAX_BYTES = 256 * 2**20
@@ -65,7 +66,9 @@ def read_spec_file(path: Path, *, max_bytes: int) -> dict[str, Any]:
         raise SpecificationFileError(f"{path}: can't be read ({error.strerror or error})") from None
     for name, value in fields.items():
         if len(name) > _LONGEST_TEXT or (isinstance(value, str) and len(value) > _LONGEST_TEXT):
-            raise SpecificationFileError(f"{path}: {name[:80]}: expected at most {_LONGEST_TEXT} characters, got more")
+            raise SpecificationFileError(
+                f"{path}: {printable(name[:80])}: expected at most {_LONGEST_TEXT} characters, got more"
+            )
     return fields
 
 
@@ -81,7 +84,9 @@ def _read_json(path: Path, max_bytes: int) -> dict[str, Any]:
         fields = load_json(content)
     # Broken JSON, not UTF-8, an integer of thousands of digits, or nested too deeply.
     except ValueError as error:
-        raise SpecificationFileError(f"{path}: expected JSON, got a file that is none ({error!s:.500})") from None
+        raise SpecificationFileError(
+            f"{path}: expected JSON, got a file that is none ({printable(str(error)[:500])})"
+        ) from None
     if not isinstance(fields, dict):
         raise SpecificationFileError(f"{path}: expected a JSON object, got {type(fields).__name__}")
     # Signs of text beyond the names of the fields and their own values.
@@ -135,10 +140,10 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
     except (SpecificationFileError, OSError):
         raise
     except (ListTooLong, BadArray) as error:
-        raise SpecificationFileError(f"{path}: {error}") from None
+        raise SpecificationFileError(f"{path}: {printable(error)}") from None
     # zipfile, NumPy and ast let exceptions of many kinds out of a file that is not what it says.
     except Exception as error:
         raise SpecificationFileError(
-            f"{path}: expected an .npz file, got one that can't be read ({error!s:.500})"
+            f"{path}: expected an .npz file, got one that can't be read ({printable(str(error)[:500])})"
         ) from None
     return fields

@@ -11,6 +11,7 @@ import numpy as np
 
 from learndock._durable import replaced_file
 from learndock._json import load_json
+from learndock._printable import printable
 from learndock._validation import as_path, finite_float64, float64
 from learndock.errors import InvalidArgument, SpecificationFileError
 from learndock.specification._rows import rows_of
@@ -171,7 +172,7 @@ class Scaling:
             raise InvalidArgument(f"scaling: expected mean and scale, got {type(fields).__name__}")
         if set(fields) != _NAMES:
             got = ", ".join(sorted(str(name)[:80] for name in fields)) or "nothing"
-            raise InvalidArgument(f"scaling: expected mean and scale, got {got:.500}")
+            raise InvalidArgument(f"scaling: expected mean and scale, got {printable(got[:500])}")
         return cls(fields["mean"], fields["scale"])
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from learndock import kernels
+from learndock._printable import printable
 from learndock._validation import (
     LARGEST_COUNT,
     as_path,
@@ -455,7 +456,9 @@ class RKMETableSpecification:
         """
         for name in ("z", "beta", "gamma"):
             if name not in fields:
-                raise InvalidArgument(f"{name}: expected in a specification, got only {', '.join(sorted(fields))}")
+                raise InvalidArgument(
+                    f"{name}: expected in a specification, got only {printable(', '.join(sorted(fields)))}"
+                )
         return cls(
             finite_float64(fields["z"], "z", ndim=2),
             finite_float64(fields["beta"], "beta", ndim=1),
