@@ -292,7 +292,10 @@ def test_an_altered_table_is_found(results, tmp_path, monkeypatch):
 
 
 def test_results_name_processor_commit_seeds_and_versions():
-    files = list((ROOT / "benchmarks" / "results").glob("*.json"))
+    folder = ROOT / "benchmarks" / "results"
+    identified = json.loads((folder / "identification.json").read_text(encoding="utf-8"))
+    assert all(identified[key] for key in ("command", "date", "commit", "processor", "versions", "settings"))
+    files = [file for file in folder.glob("*.json") if file.stem != "identification"]
     assert files
     for file in files:
         found = json.loads(file.read_text(encoding="utf-8"))

@@ -23,6 +23,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 import learndock as ld
+from benchmarks import machine
 from benchmarks.experiments.shifted_tasks import (
     LABELLED,
     SHIFTED,
@@ -367,7 +369,8 @@ def main() -> int:
     show(found)
     if arguments.json is not None:
         settings = {"seeds": arguments.seeds, "rows": arguments.rows, "users": arguments.users}
-        arguments.json.write_text(json.dumps({"settings": settings, "found": found}, indent=1) + "\n")
+        made = {"date": date.today().isoformat(), "processor": machine.processor(), "versions": machine.versions()}
+        arguments.json.write_text(json.dumps({**made, "settings": settings, "found": found}, indent=1) + "\n")
     if arguments.plot is not None:
         plot(found, arguments.plot)
     return 0
