@@ -10,7 +10,7 @@ import pytest
 from postgres_server import PASSWORD
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def either_catalog(request, monkeypatch):
     """Every dock that the test makes has its catalog there. What is marked `sqlite` is left out over PostgreSQL."""
     if request.param == "sqlite":

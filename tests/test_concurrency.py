@@ -18,6 +18,8 @@ from learndock.errors import DockError
 from sketched_views import small_numbers
 from spec_batches import made_specs, user_spec
 
+pytestmark = pytest.mark.slow
+
 GAMMA = GAMMAS[0]
 SECONDS = 5.0
 USER = user_spec(3, GAMMA)

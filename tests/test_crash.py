@@ -28,6 +28,8 @@ from filled_docks import described, spec, written_zip
 from learndock.dock import folding, peer_reviewing
 from sketched_views import small_numbers
 
+pytestmark = pytest.mark.slow
+
 # Kills in a run of the suite; LEARNDOCK_CRASHES=1000 for as many as the README tells of, and for every single step.
 KILLS = int(os.environ.get("LEARNDOCK_CRASHES", "40"))
 EVERY_STEP = KILLS > 40

@@ -24,6 +24,8 @@ from mounts import in_own_mounts, mount_readonly, mount_small
 from sketched_views import small_numbers
 from spec_batches import made_specs
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = 39
 FULL = ("No space left", "disk is full", "File too large", "disk I/O error", "unable to open database file")
 

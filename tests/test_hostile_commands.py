@@ -22,6 +22,8 @@ from model_folders import write_model
 from test_market import Market
 from test_sandbox import USE_UP
 
+pytestmark = pytest.mark.slow
+
 # What steers a terminal, or makes a text read otherwise than it is.
 _STEERS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 

@@ -31,6 +31,8 @@ from reviewed_docks import (
     submitted,
 )
 
+pytestmark = pytest.mark.slow
+
 # Of the eight models of the dock that most tests copy: what each errs by.
 ERRORS = [0.25, 0.45, 0.28, 0.38, 0.3, 0.5, 0.33, 0.42]
 

@@ -28,6 +28,8 @@ from learndock.errors import DockError, DockFormatError, InvalidArgument, Missin
 from postgres_server import PASSWORD
 from spec_batches import made_specs
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

@@ -8,6 +8,8 @@ import pytest
 
 from learndock.dock import folding
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 if not (ROOT / "benchmarks").is_dir():
     pytest.skip("the benchmarks are not here: the tests run from a copy of their own", allow_module_level=True)
