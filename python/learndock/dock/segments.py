@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learndock._mapped import mapped_file
 from learndock.dock.zips import sha256_of
 from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
@@ -145,19 +147,32 @@ def open_searchable_segment(folder: Path, dim: int) -> Segment:
 
 def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -> npt.NDArray[Any]:
     """Map the .npy file of an array in a folder; ValueError where it is no such array."""
+    path = folder / f"{label}.npy"
     try:
-        with np.errstate(over="raise"):  # of a shape that no memory holds
-            array = np.lib.format.open_memmap(folder / f"{label}.npy", mode="r")
+        with path.open("rb") as file:
+            shape, fortran, found = _header(file)
+            offset = file.tell()
+        if found != dtype or len(shape) != ndim:
+            raise ValueError(f"got {found} of {len(shape)} dimensions")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"got the shape {shape}")
+        numbers = np.frombuffer(mapped_file(path), dtype, count=math.prod(shape), offset=offset)
+        array: npt.NDArray[Any] = numbers.reshape(shape, order="F" if fortran else "C")
     except OSError:
         raise
     # NumPy, tokenize and ast let exceptions of many kinds out of a header that is none.
     except Exception as error:
-        raise ValueError(f"{label}.npy: {str(error) or type(error).__name__}") from None
-    if array.dtype != dtype or array.ndim != ndim or not array.flags.c_contiguous:
-        raise ValueError(f"{label}.npy: got {array.dtype} of {array.ndim} dimensions")
-    # A plain view of the map: np.memmap's bookkeeping costs more than a small search.
-    plain: npt.NDArray[Any] = array.view(np.ndarray)
-    return plain
+        raise ValueError(f"{path.name}: {str(error) or type(error).__name__}") from None
+    if not array.flags.c_contiguous:
+        raise ValueError(f"{path.name}: got columns one after the other")
+    return array
+
+
+def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)
 
 
 def checksum_faults(folder: Path, about_file: str, labels: Iterable[str]) -> Iterator[str]:
