@@ -15,6 +15,8 @@ NEEDED = "numpy"
 """What hands arrays to the model needs it."""
 _SHOWN, _LONGEST_SHOWN = 10, 200
 _VERSION = re.compile(r"[A-Za-z0-9][\w.!+*-]*", re.ASCII)
+# packaging lets "a_" through, whose normal form "a-" is no name.
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 
 
 def distributions(requirements: Iterable[str], *, needed: bool = True) -> tuple[str, ...]:
@@ -82,10 +84,12 @@ def _distribution(line: str) -> set[str]:
         return set()
     if requirement.url is not None:
         raise EnvironmentBuildError("a direct URL")
+    extras = sorted(map(canonicalize_name, requirement.extras))
+    if not all(_NAME.fullmatch(each) for each in (name, *extras)):
+        raise EnvironmentBuildError("no name of a distribution")
     for specifier in requirement.specifier:
         # Of "===" packaging takes any text for a version, and installers could take it for a path.
         if not _VERSION.fullmatch(specifier.version):
             raise EnvironmentBuildError("no version")
-    extras = ",".join(sorted(map(canonicalize_name, requirement.extras)))
     versions = ",".join(sorted(map(str, requirement.specifier)))
-    return {f"{name}[{extras}]{versions}" if extras else f"{name}{versions}"}
+    return {f"{name}[{','.join(extras)}]{versions}" if extras else f"{name}{versions}"}
