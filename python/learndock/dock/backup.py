@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import uuid
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ def back_up(
                 with suppress(OSError):
                     folder.rmdir()
             raise
-    except OSError as error:
-        raise DockError(f"path: {folder}: the backup was not made ({error.strerror or error})") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DockError(f"path: {folder}: the backup was not made ({reason})") from error
 
 
 def _clear(staging: Layout, target: Target) -> None:
