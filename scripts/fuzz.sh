@@ -18,7 +18,7 @@ fuzz() {
   if [ "${target%%/*}" = core ]; then
     local name=${target#*/}
     mkdir -p "$WORK/corpus/$name" "cpp/fuzz/cases/$name"
-    run=("$WORK/cpp/fuzz/fuzz_$name" -max_total_time="$SECONDS_EACH" -max_len=2048 -timeout=20 -print_final_stats=1
+    run=("$WORK/cpp/fuzz/fuzz_$name" -seed=1 -max_total_time="$SECONDS_EACH" -max_len=2048 -timeout=20 -print_final_stats=1
       -artifact_prefix="cpp/fuzz/cases/$name/" "$WORK/corpus/$name" "cpp/fuzz/cases/$name")
   else
     run=(python tests/fuzz/run.py "$target" --seconds "$SECONDS_EACH")
