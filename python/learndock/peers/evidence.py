@@ -94,8 +94,8 @@ def trimmed_means(values: FloatArray, shares: FloatArray, trimmed: float = TRIMM
     ----------
     values : ndarray of shape (m, n)
         NaN for what is not there.
-    shares : ndarray of shape (n,)
-        Weights, none negative.
+    shares : ndarray of shape (n,) or (m, n)
+        Weights, none negative; for all rows, or for each.
     trimmed : float
         The part of a row's weight that is left out at each end.
 

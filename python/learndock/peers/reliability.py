@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learndock.peers.evidence import TRIMMED, trimmed_means
-from learndock.peers.weights import distance_weights
+from learndock.peers.pretended import prediction_errors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -122,27 +121,10 @@ def reliability(
 
 
 def missed_variance(losses: FloatArray, mmd2: FloatArray) -> float | None:
-    """tau^2: what predictions of log losses miss, over pretended users; None where they are too few.
-
-    Both are taken relative to their median over the models, since only differences between models choose.
-    """
-    count = len(losses)
-    log = np.log(np.maximum(losses, _floor(losses)))
-    missed = []
-    for j in range(count):
-        away = np.where(np.isnan(mmd2[j]), np.inf, mmd2[j])
-        away[j] = np.inf
-        others = losses.copy()
-        others[:, j] = np.nan  # what is to be predicted
-        np.fill_diagonal(others, np.nan)
-        predicted, _ = trimmed_means(others, distance_weights(away), TRIMMED)
-        models = np.flatnonzero(~np.isnan(predicted) & ~np.isnan(losses[:, j]) & (np.arange(count) != j))
-        if len(models) < _FEWEST:
-            continue
-        expected = np.log(np.maximum(predicted[models], _floor(losses)))
-        residuals = (log[models, j] - np.median(log[models, j])) - (expected - np.median(expected))
-        missed.append(float(np.mean(residuals**2)))
-    return float(np.mean(missed)) if len(missed) >= _FEWEST else None
+    """tau^2: what predictions of log losses miss, over pretended users; None where they are too few."""
+    floor = _floor(losses)
+    errors = prediction_errors(losses, mmd2, lambda values: np.log(np.maximum(values, floor)), fewest=_FEWEST)
+    return float(np.mean([np.mean(error**2) for error in errors])) if len(errors) >= _FEWEST else None
 
 
 def _floor(losses: FloatArray) -> float:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learndock.peers.evidence import TRIMMED, trimmed_means
-from learndock.peers.weights import distance_weights
+from learndock.peers.evidence import trimmed_means
+from learndock.peers.pretended import prediction_errors
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -63,22 +63,11 @@ def posterior_shift(
 
 def _missed_variance(losses: FloatArray, mmd2: FloatArray) -> float | None:
     """tau^2 in units of squared losses: the trimmed mean over pretended users; None where none can be made."""
-    count = len(losses)
-    missed = []
-    for j in range(count):
-        away = mmd2[j].copy()
-        away[j] = np.inf
-        others = losses.copy()
-        others[:, j] = np.nan
-        predicted, _ = trimmed_means(others, distance_weights(away))
-        models = np.flatnonzero(~np.isnan(predicted) & ~np.isnan(losses[:, j]))
-        if len(models) > 1:
-            actual, expected = losses[models, j], predicted[models]
-            missed.append(np.mean(((actual - np.median(actual)) - (expected - np.median(expected))) ** 2))
-    if not missed:
+    errors = prediction_errors(losses, mmd2, lambda values: values, fewest=2)
+    if not errors:
         return None
-    values = np.array(missed)
-    return float(trimmed_means(values[None], np.ones(len(values)), TRIMMED)[0][0])
+    missed = np.array([np.mean(error**2) for error in errors])
+    return float(trimmed_means(missed[None], np.ones(len(missed)))[0][0])
 
 
 def factors(outputs: FloatArray, truth: FloatArray, weights: FloatArray) -> FloatArray:
