@@ -8,10 +8,10 @@ pair is the loss at each point of the sketch, with its owner's output there as t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from learndock.dock import peer_rows
 from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Wish
 from learndock.dock.peer_rows import OwnOutputs, PeerLosses, Runnable
-from learndock.dock.peer_trial import Trial, losses_on, try_model
+from learndock.dock.peer_trial import Trial, failed, losses_on, try_model
 from learndock.dock.progress import Progress, unheard
 from learndock.dock.search import Asked, search_space
 from learndock.dock.search_gamma import under_gamma
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["PeerReviewing", "Reviewed"]
+__all__ = ["PeerReviewing"]
 
 _log = logging.getLogger("learndock")
 
@@ -50,25 +50,6 @@ _CONCURRENT_MODELS = 2
 _MOST_WAITING_BYTES = 256 * 2**20
 # Searches for peers at a time.
 _SEARCHED_AT_ONCE = 100
-
-
-@dataclass(slots=True)
-class Reviewed:
-    """What a peer review did.
-
-    Attributes
-    ----------
-    models : int
-        Models that were started.
-    pairs : int
-        Pairs of a model and a sketch of which the losses are known now and were not before.
-    failures : dict of int to str
-        Why models could not be tried.
-    """
-
-    models: int = 0
-    pairs: int = 0
-    failures: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +119,7 @@ class PeerReviewing:
         opened: Callable[[int], Learnware],
         *,
         on_progress: Progress = unheard,
-    ) -> Reviewed:
+    ) -> None:
         """Try what has not been tried yet; see `Dock.peer_review`.
 
         Parameters
@@ -153,27 +134,29 @@ class PeerReviewing:
         with self._catalog.reading() as connection:
             runnable = peer_rows.runnables(connection)
             reviews = peer_rows.has_reviews(connection)
-            known = peer_rows.known_outputs(connection) if reviews else set()
-            outputs = peer_rows.outputs_of(connection, known) if known else {}
-        failed = {id for id in known if outputs[id].failure is not None and (numbers is None or id not in numbers)}
-        members = {id: member for id, member in self._members(runnable).items() if id not in failed}
+            failing = set(peer_rows.failures(connection)) if reviews else set()
+            said = peer_rows.known_outputs(connection) - failing if reviews else set()
+        passed_over = failing if numbers is None else failing.difference(numbers)
+        members = {id: member for id, member in self._members(runnable).items() if id not in passed_over}
         specs: dict[int, RKMETableSpecification] = {}
         targets = self._loaded([id for id in members if numbers is None or id in numbers], specs)
         pairs = self._pairs(targets, members, specs)
         with self._catalog.reading() as connection:
             done = peer_rows.known_pairs(connection, sorted({model for model, _ in pairs})) if reviews else set()
-        unsaid = [id for id in targets if id not in outputs or outputs[id].outputs is None]
-        work: dict[int, list[int]] = {id: [] for id in unsaid}
+        work: dict[int, list[int]] = {id: [] for id in targets if id not in said}
         for model, sketch in pairs:
             if (model, sketch) not in done:
                 work.setdefault(model, []).append(sketch)
-        self._loaded({sketch for sketches in work.values() for sketch in sketches}.union(work), specs)
+        tried_on = {sketch for sketches in work.values() for sketch in sketches}
+        self._loaded(tried_on.union(work), specs)
         work = {
             model: [sketch for sketch in sketches if sketch in specs]
             for model, sketches in work.items()
             if model in specs
         }
-        return _Run(self._writer, members, specs, outputs, pairs, work, opened, on_progress).run()
+        with self._catalog.reading() as connection:
+            truths = peer_rows.outputs_of(connection, tried_on & said) if reviews else {}
+        _Run(self._writer, members, specs, truths, pairs, work, opened, on_progress).run()
 
     def _members(self, found: Sequence[Runnable]) -> dict[int, _Member]:
         from learndock.specification import SemanticSpecification
@@ -260,7 +243,7 @@ class _Run:
         writer: Writer,
         members: Mapping[int, _Member],
         specs: Mapping[int, RKMETableSpecification],
-        outputs: Mapping[int, OwnOutputs],
+        truths: Mapping[int, OwnOutputs],
         mmd2: Mapping[tuple[int, int], float],
         work: Mapping[int, Sequence[int]],
         opened: Callable[[int], Learnware],
@@ -269,23 +252,21 @@ class _Run:
         self._writer = writer
         self._members = members
         self._specs = specs
-        self._truths = {id: own for id, own in outputs.items() if own.outputs is not None}
+        self._truths = dict(truths)
         self._mmd2 = mmd2
         self._work = work
         self._opened = opened
         self._on_progress = on_progress
         self._waiting: dict[int, dict[int, FloatArray]] = {}
         self._waiting_bytes = 0
-        self._result = Reviewed()
+        self._done = 0
 
-    def run(self) -> Reviewed:
+    def run(self) -> None:
         """Try one model after the other, two at a time."""
-        order = sorted(self._work)
         with ThreadPoolExecutor(max_workers=_CONCURRENT_MODELS) as pool:
-            upcoming: Iterator[int] = iter(order)
             running: set[Future[Trial]] = set()
             try:
-                for id in upcoming:
+                for id in sorted(self._work):
                     running.add(pool.submit(self._try, id))
                     if len(running) == _CONCURRENT_MODELS:
                         running = self._take(running)
@@ -294,13 +275,13 @@ class _Run:
             finally:
                 for future in running:
                     future.cancel()
-        return self._result
 
     def _take(self, running: set[Future[Trial]]) -> set[Future[Trial]]:
         done, left = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             self._keep(future.result())
-            self._on_progress("peer review", self._result.models, len(self._work))
+            self._done += 1
+            self._on_progress("peer review", self._done, len(self._work))
         return left
 
     def _try(self, id: int) -> Trial:
@@ -312,17 +293,12 @@ class _Run:
         except IsolationUnavailable:
             raise
         except LearndockError as error:
-            failure = " ".join(str(error).split())[:500]
-            own = OwnOutputs(id, member.meaning.key, member.meaning.dimension or 0, None, failure=failure)
-            return Trial(own, {})
+            return failed(id, member.meaning, error)
 
     def _keep(self, trial: Trial) -> None:
         """Write what is complete; what a sketch's owner has not said yet waits for it."""
         own = trial.own
-        self._result.models += 1
-        if own.failure is not None:
-            self._result.failures[own.id] = own.failure
-        else:
+        if own.failure is None:
             self._truths[own.id] = own
         found = [self._losses(own.id, sketch, outputs) for sketch, outputs in trial.outputs.items()]
         for model, outputs in self._waiting.pop(own.id, {}).items():
@@ -331,7 +307,6 @@ class _Run:
         known = [one for one in found if one is not None]
         concerned = {own.id, *(one.model for one in known), *(one.sketch for one in known)}
         self._writer.add_reviews([own], known, {id: self._members[id].runnable.version for id in concerned})
-        self._result.pairs += len(known)
 
     def _losses(self, model: int, sketch: int, outputs: FloatArray) -> PeerLosses | None:
         member = self._members[sketch]

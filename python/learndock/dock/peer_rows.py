@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     IndexArray = npt.NDArray[np.int64]
 
 __all__ = [
+    "OutputFacts",
     "OwnOutputs",
     "PeerLosses",
     "Runnable",
     "create_reviews",
+    "facts_of",
     "failures",
     "forget_reviews",
     "has_reviews",
@@ -41,6 +43,7 @@ __all__ = [
     "submitters",
 ]
 
+_NUMBER_BYTES = np.dtype(np.float32).itemsize
 # Of one model, so many of the nearest sketches that it was tried on travel with it.
 _MOST_LOSSES = 100
 
@@ -90,6 +93,24 @@ class OwnOutputs:
     variance: float | None = None
     validation_loss: float | None = None
     failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFacts:
+    """What is to be known of own outputs without reading them; see `OwnOutputs`.
+
+    Attributes
+    ----------
+    meaning : str
+    points : int
+        0 where the model failed.
+    variance, validation_loss : float or None
+    """
+
+    meaning: str
+    points: int
+    variance: float | None
+    validation_loss: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +164,19 @@ def outputs_of(connection: sa.Connection, ids: Iterable[int]) -> dict[int, OwnOu
             found[row.learnware_id] = OwnOutputs(
                 row.learnware_id, row.meaning, row.columns, values, row.variance, row.validation_loss, row.failure
             )
+    return found
+
+
+def facts_of(connection: sa.Connection, ids: Sequence[int]) -> dict[int, OutputFacts]:
+    """What is known of the own outputs of those learnwares that have some, or failed."""
+    size = sa.func.length(own_outputs.c.outputs)
+    columns = (own_outputs.c.learnware_id, own_outputs.c.meaning, own_outputs.c.columns, size)
+    query = sa.select(*columns, own_outputs.c.variance, own_outputs.c.validation_loss)
+    found = {}
+    for id, meaning, width, held, *losses in connection.execute(
+        query.where(own_outputs.c.learnware_id.in_(listed_ids(np.array(ids, np.int64))))
+    ):
+        found[id] = OutputFacts(meaning, (held or 0) // (_NUMBER_BYTES * width), *losses)
     return found
 
 
@@ -236,8 +270,10 @@ def matrices(
         peer_losses.c.sketch_id.in_(listed_ids(np.array(sketches, np.int64))),
         peer_losses.c.model_id.in_(listed_ids(np.array(models, np.int64))),
     )
-    for model, sketch, *values in connection.execute(query):
-        found[:, row_of[model], column_of[sketch]] = values
+    pairs = connection.execute(query).all()
+    if pairs:
+        at = [row_of[pair.model_id] for pair in pairs], [column_of[pair.sketch_id] for pair in pairs]
+        found[:, at[0], at[1]] = np.array([pair[2:] for pair in pairs]).T
     return found[0], found[1], found[2]
 
 

@@ -54,7 +54,7 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
     if len(near) < 2:
         return result
     ids = near + [int(hit.id) for hit in result.singles if int(hit.id) not in near]
-    own = peer_rows.outputs_of(connection, ids)
+    own = peer_rows.facts_of(connection, ids)
     submitters = peer_rows.submitters(connection, near)
     predicted: dict[str, float] = {}
     judged: list[tuple[float, Reliability]] = []
@@ -79,7 +79,7 @@ def _with_reviews(connection: sa.Connection, result: SearchResult, rule: SearchR
 
 
 def _reliability(
-    evidence: Evidence, variances: FloatArray, mmd2: FloatArray, own: Sequence[peer_rows.OwnOutputs]
+    evidence: Evidence, variances: FloatArray, mmd2: FloatArray, own: Sequence[peer_rows.OutputFacts]
 ) -> Reliability:
     count = len(own)
     lost = evidence.predicted[:count]
@@ -89,7 +89,7 @@ def _reliability(
         evidence.losses[:count],
         variances[:count],
         np.fmin(among, among.T),
-        points=float(np.median([0 if one.outputs is None else len(one.outputs) for one in own])),
+        points=float(np.median([one.points for one in own])),
         # Models that all say one number, and the same, do not disagree.
         disagreement=0.0 if said is None and not np.nansum(lost) else said,
         peer_ratio=_ratio(evidence.weights, lost, [one.validation_loss for one in own]),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
 
-__all__ = ["Trial", "losses_on", "try_model"]
+__all__ = ["Trial", "failed", "losses_on", "try_model"]
 
 _LONGEST_FAILURE = 500
 _LARGEST = float(np.finfo(np.float32).max)
@@ -63,7 +63,6 @@ def try_model(
     IsolationUnavailable
         The model can't be contained here as well as it must be.
     """
-    columns = meaning.dimension or 0
     specs = [own, *sketches.values()]
     try:
         answer = learnware.predict(np.concatenate([spec.raw_points for spec in specs]))
@@ -72,8 +71,7 @@ def try_model(
     except IsolationUnavailable:  # says something of this machine, and nothing of the model
         raise
     except LearndockError as error:
-        failure = " ".join(str(error).split())[:_LONGEST_FAILURE]
-        return Trial(OwnOutputs(number, meaning.key, columns, None, failure=failure), {})
+        return failed(number, meaning, error)
     ends = np.cumsum([len(spec.points) for spec in specs])
     said, *others = np.split(outputs, ends[:-1])
     truth = _truth(said, learnware.labelled_sketch, meaning)
@@ -81,8 +79,14 @@ def try_model(
     variance, _ = weighted_moments(point_losses(truth, centre, meaning), own.weights)
     loss = _validation_loss(learnware)
     return Trial(
-        OwnOutputs(number, meaning.key, columns, truth, variance, loss), dict(zip(sketches, others, strict=True))
+        OwnOutputs(number, meaning.key, truth.shape[1], truth, variance, loss), dict(zip(sketches, others, strict=True))
     )
+
+
+def failed(number: int, meaning: OutputMeaning, error: LearndockError) -> Trial:
+    """What comes of a model that could not be tried."""
+    failure = " ".join(str(error).split())[:_LONGEST_FAILURE]
+    return Trial(OwnOutputs(number, meaning.key, meaning.dimension or 0, None, failure=failure), {})
 
 
 def _truth(said: FloatArray, means: FloatArray | None, meaning: OutputMeaning) -> FloatArray:
