@@ -8,7 +8,7 @@ import numpy as np
 
 from learndock import kernels
 from learndock._validation import finite
-from learndock.learnware.class_shares import class_shares
+from learndock.learnware.class_shares import certain, class_shares
 from learndock.learnware.labelled_sketch import LabelledSketch
 from learndock.specification._rows import rows_of
 from learndock.specification._rows_behind import FEWEST_BEHIND, rows_behind
@@ -54,7 +54,7 @@ def labelled(
         How many classes a classification has; None for a regression.
     """
     said, there = _columns(found.output, classes), _columns(at_points, classes)
-    missed = (np.eye(classes)[found.truth] if classes is not None else _columns(found.truth, None)) - said
+    missed = (certain(found.truth, classes) if classes is not None else _columns(found.truth, None)) - said
     rows = rows_of(found.rows, "labelled_sketch: X")
     if specification.scaling is not None:
         rows = specification.scaling.apply(rows)
@@ -76,4 +76,4 @@ def _columns(output: npt.NDArray[Any], classes: int | None) -> FloatArray:
     """Shares of classes (n, C), or numbers (n, D)."""
     if classes is None:
         return output.reshape(len(output), -1).astype(np.float64)
-    return np.eye(classes)[output] if output.ndim == 1 else class_shares(output)
+    return certain(output, classes) if output.ndim == 1 else class_shares(output)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock.errors import LearnwareError
-from learndock.learnware.class_shares import class_shares
+from learndock.learnware.class_shares import certain, class_shares, no_classes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -52,9 +52,9 @@ def truth_of(name: str, output: npt.NDArray[Any], meaning: OutputMeaning) -> Flo
     values = output.astype(np.float64)
     if meaning.task == "Classification" and (values.ndim == 1 or values.shape[1:] == (1,)):
         labels = values.reshape(len(values))
-        if not ((labels >= 0) & (labels < columns) & (labels == np.floor(labels))).all():
+        if no_classes(labels, columns).any():
             raise LearnwareError(f"{name}: expected the integers 0 to {columns - 1}, got other labels")
-        values = np.eye(columns)[labels.astype(np.int64)]
+        values = certain(labels, columns)
     else:
         values = values[:, None] if values.ndim == 1 else values
         if values.ndim != 2 or values.shape[1] != columns:

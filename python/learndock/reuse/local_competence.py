@@ -11,6 +11,7 @@ import numpy as np
 
 from learndock._validation import as_array
 from learndock.errors import InvalidArgument, LearnwareError, UnreviewedWarning
+from learndock.learnware.class_shares import certain, no_classes
 from learndock.peers import distance_weights
 from learndock.reuse import _outputs, _selection
 from learndock.reuse._alignment import Alignment
@@ -414,14 +415,9 @@ def _shares(name: str, output: npt.NDArray[Any], members: _Members) -> FloatArra
             f"{name}: expected probabilities, or numbers of the classes that its semantic specification describes, got "
             f"predictions of dtype {labels.dtype} and shape {output.shape}"
         )
-    if (wrong := _no_classes(labels, classes)).any():
+    if (wrong := no_classes(labels, classes)).any():
         raise LearnwareError(f"{name}: expected numbers of classes from 0 to {classes - 1}, got {labels[wrong][0]}")
-    return np.eye(classes)[labels.astype(np.int64)]
-
-
-def _no_classes(labels: npt.NDArray[Any], classes: int) -> npt.NDArray[np.bool_]:
-    strange: npt.NDArray[np.bool_] = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
-    return strange
+    return certain(labels, classes)
 
 
 def _truth(y: Any, rows: int, columns: int, members: _Members) -> FloatArray:
@@ -443,9 +439,9 @@ def _truth(y: Any, rows: int, columns: int, members: _Members) -> FloatArray:
         labels = _numbered([str(label) for label in labels], members.alignment.common)
     if labels.dtype.kind not in "biuf":
         raise InvalidArgument(f"y: expected numbers or names of classes, got dtype {labels.dtype}")
-    if (wrong := _no_classes(labels, columns)).any():
+    if (wrong := no_classes(labels, columns)).any():
         raise InvalidArgument(f"y: expected numbers of classes from 0 to {columns - 1}, got {labels[wrong][0]}")
-    return np.eye(columns)[labels.astype(np.int64)]
+    return certain(labels, columns)
 
 
 def _numbered(names: Sequence[str], common: OutputMeaning) -> npt.NDArray[np.int64]:
