@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock import kernels
-from learndock._validation import finite_float64
-from learndock.errors import InvalidArgument
 from learndock.peers import Evidence, PeerRecord
 from learndock.peers.losses import weighted_moments
 
@@ -145,7 +143,7 @@ class Competence:
             Added to what each model loses everywhere: what labels have told.
         threads : int, optional
         """
-        rows = self.standardised(X)
+        rows = self.specifications[0].standardised(X)
         weights = np.empty((len(rows), len(self.weights)))
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = slice(start, start + _ROWS_AT_ONCE)
@@ -171,7 +169,7 @@ class Competence:
 
     def covered(self, X: Any, *, threads: int | None = None) -> npt.NDArray[np.bool_]:
         """Whether the mixture's embedding is as large at a row as at nearly all of its own points. Shape (rows,)."""
-        return self._mixture_at(self.standardised(X), threads) >= self._least_covered
+        return self._mixture_at(self.specifications[0].standardised(X), threads) >= self._least_covered
 
     @cached_property
     def _least_covered(self) -> float:
@@ -190,20 +188,6 @@ class Competence:
             [weight * spec.weights for weight, spec in zip(self.weights, self.specifications, strict=True)]
         )
         return kernels.embed(points, weights, rows, gamma=self.specifications[0].gamma, threads=threads)
-
-    def standardised(self, X: Any) -> FloatArray:
-        """Rows in the units of the specifications' points.
-
-        Raises
-        ------
-        InvalidArgument
-            For NaN, infinity or another shape.
-        """
-        spec = self.specifications[0]
-        rows = finite_float64(X, "X", ndim=2)
-        if rows.shape[1:] != spec.input_shape:
-            raise InvalidArgument(f"X: expected rows of shape {spec.input_shape}, got {rows.shape[1:]}")
-        return rows if spec.scaling is None else finite_float64(spec.scaling.apply(rows), "X in units of the scaling")
 
 
 def _shares(logs: FloatArray) -> FloatArray:

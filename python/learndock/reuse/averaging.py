@@ -12,12 +12,10 @@ from learndock.reuse._alignment import Alignment
 from learndock.reuse._expected import ExpectedAccuracy, expected_accuracy
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, shares_of, size_of
 from learndock.reuse._outputs import ask, require_same_kind, require_same_width
-from learndock.reuse._parameters import Parameters
+from learndock.reuse._reuser import Reuser, tags_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from learndock.learnware.meaning import OutputMeaning
 
 __all__ = ["AveragingReuser"]
 
@@ -25,7 +23,7 @@ Mode = Literal["mean", "vote_by_label", "vote_by_prob"]
 _MODES = ("mean", "vote_by_label", "vote_by_prob")
 
 
-class AveragingReuser(Parameters):
+class AveragingReuser(Reuser):
     """Combine learnwares by a weighted mean of what they predict, or by a vote.
 
     Outputs are combined by what they mean, as the Output of each learnware's semantic specification describes it:
@@ -85,17 +83,6 @@ class AveragingReuser(Parameters):
         self.weights = weights
         self.mode = mode
 
-    @property
-    def meaning(self) -> OutputMeaning:
-        """What the columns, or the numbers of classes, of the predictions mean: ``meaning.shown`` has their names.
-
-        Raises
-        ------
-        SpecificationMismatch
-            If the outputs of two learnwares do not mean the same.
-        """
-        return self._alignment(self._shares()).common
-
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Check the arguments; there is nothing to train.
 
@@ -117,7 +104,7 @@ class AveragingReuser(Parameters):
         SpecificationMismatch
             If the outputs of two learnwares do not mean the same; the message names both and what they describe.
         """
-        self._alignment(self._shares())
+        self._alignment()
         if y is not None and self.mode != "mean":
             known = np.unique(np.asarray(y))
             self.classes_ = known if self.mode == "vote_by_label" else np.arange(self._class_count(known))
@@ -149,7 +136,7 @@ class AveragingReuser(Parameters):
         if self.mode == "vote_by_prob":
             best: npt.NDArray[Any] = self.predict_proba(X).argmax(axis=1)
             return best
-        alignment = self._alignment(shares)
+        alignment = self._alignment_of(shares)
         outputs = self._outputs(X, shares)
         if self.mode == "vote_by_label":
             return _vote({name: alignment.labels(name, output) for name, output in outputs.items()}, shares[shares > 0])
@@ -175,7 +162,7 @@ class AveragingReuser(Parameters):
         shares = self._shares()
         if self.mode != "vote_by_prob":
             raise InvalidArgument(f'mode: probabilities need "vote_by_prob", got {self.mode!r}')
-        alignment = self._alignment(shares)
+        alignment = self._alignment_of(shares)
         outputs = self._outputs(X, shares)
         values = {
             name: alignment.probabilities(name, output, instead='mode="vote_by_label" takes labels')
@@ -209,7 +196,7 @@ class AveragingReuser(Parameters):
             As `predict_proba`.
         """
         shares = self._shares()
-        alignment = self._alignment(shares)
+        alignment = self._alignment_of(shares)
         if self.mode == "mean" or alignment.common.task not in (None, "Classification"):
             raise InvalidArgument(
                 "mode: an expected accuracy needs a vote of classifiers; a regression has no threshold of confidence, "
@@ -226,9 +213,7 @@ class AveragingReuser(Parameters):
         else:
             require_same_width(values)
             answers = _vote({name: value.argmax(axis=1) for name, value in values.items()}, weights)
-        validations = {
-            f"learnwares[{i}]": getattr(self.learnwares[i], "validation", None) for i in np.flatnonzero(shares).tolist()
-        }
+        validations = self._validations(np.flatnonzero(shares).tolist())
         return expected_accuracy(values, validations, np.tile(weights, (len(answers), 1)), answers=answers)
 
     def __repr__(self) -> str:
@@ -238,16 +223,7 @@ class AveragingReuser(Parameters):
         return html_table(repr(self), self.learnwares, self.weights)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
-
-        regression = self.mode == "mean"
-        return Tags(
-            estimator_type="regressor" if regression else "classifier",
-            target_tags=TargetTags(required=False),
-            regressor_tags=RegressorTags() if regression else None,
-            classifier_tags=None if regression else ClassifierTags(),
-            requires_fit=False,
-        )
+        return tags_of(regression=self.mode == "mean")
 
     def _shares(self) -> npt.NDArray[np.float64]:
         """Check the arguments, and return the weights as shares."""
@@ -256,7 +232,10 @@ class AveragingReuser(Parameters):
             raise InvalidArgument(f"mode: expected one of {', '.join(_MODES)}, got {self.mode!r}")
         return shares_of(self.weights, len(learnwares))
 
-    def _alignment(self, shares: npt.NDArray[np.float64]) -> Alignment:
+    def _alignment(self) -> Alignment:
+        return self._alignment_of(self._shares())
+
+    def _alignment_of(self, shares: npt.NDArray[np.float64]) -> Alignment:
         return Alignment.of(self.learnwares, np.flatnonzero(shares).tolist())
 
     def _class_count(self, known: npt.NDArray[Any]) -> int:

@@ -13,19 +13,17 @@ from learndock.reuse import _selection
 from learndock.reuse._alignment import Alignment
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, shares_of, size_of
 from learndock.reuse._outputs import ask, require_same_kind, require_same_width
-from learndock.reuse._parameters import Parameters
+from learndock.reuse._reuser import Reuser
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from learndock.learnware.meaning import OutputMeaning
 
 __all__ = ["JobSelectorReuser"]
 
 _SELECTORS = ("classifier", "embedding")
 
 
-class JobSelectorReuser(Parameters):
+class JobSelectorReuser(Reuser):
     """Give each row to one learnware, chosen by the specifications alone; no label is needed.
 
     ``selector="classifier"``, the reference's rule: herd max(5, floor(n_herd · w_i)) samples from the specification of
@@ -115,17 +113,6 @@ class JobSelectorReuser(Parameters):
         self.n_herd = n_herd
         self.selector = selector
         self.random_state = random_state
-
-    @property
-    def meaning(self) -> OutputMeaning:
-        """What the columns, or the numbers of classes, of the predictions mean: ``meaning.shown`` has their names.
-
-        Raises
-        ------
-        SpecificationMismatch
-            If the outputs of two learnwares do not mean the same.
-        """
-        return self._alignment().common
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Herd, and train what chooses.

@@ -18,7 +18,7 @@ from learndock.reuse._alignment import Alignment
 from learndock.reuse._calibration import factors, posterior_shift
 from learndock.reuse._competence import Competence
 from learndock.reuse._learnwares import Predictor, checked_learnwares, html_table, size_of
-from learndock.reuse._parameters import Parameters
+from learndock.reuse._reuser import Reuser, tags_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,7 +45,7 @@ class _Members:
     regression: bool
 
 
-class LocalCompetence(Parameters):
+class LocalCompetence(Reuser):
     """Combine the learnwares of a search with weights of each row's own; no label is needed.
 
     A learnware counts at a row by how near the row is to the data it learnt from, and by how little its model lost near
@@ -114,17 +114,6 @@ class LocalCompetence(Parameters):
         self.hits = hits
         self.learnwares = learnwares
         self.mode = mode
-
-    @property
-    def meaning(self) -> OutputMeaning:
-        """What the columns, or the numbers of classes, of the predictions mean: ``meaning.shown`` has their names.
-
-        Raises
-        ------
-        SpecificationMismatch
-            If the outputs of two learnwares do not mean the same.
-        """
-        return self._members().alignment.common
 
     @property
     def reviewed(self) -> bool:
@@ -300,7 +289,7 @@ class LocalCompetence(Parameters):
         values = dict(zip(members.alignment.meanings, self._stacked(members, rows), strict=True))
         weights = self._weights(members, rows)
         answers = np.einsum("rn,nrc->rc", weights, np.stack(list(values.values()))).argmax(axis=1)
-        validations = {f"learnwares[{i}]": getattr(self.learnwares[i], "validation", None) for i in members.indices}
+        validations = self._validations(members.indices)
         return expected_accuracy(values, validations, weights, answers=answers)
 
     def __repr__(self) -> str:
@@ -310,16 +299,10 @@ class LocalCompetence(Parameters):
         return html_table(repr(self), self.learnwares, None)
 
     def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, RegressorTags, Tags, TargetTags
+        return tags_of(regression=self._members().regression)
 
-        regression = self._members().regression
-        return Tags(
-            estimator_type="regressor" if regression else "classifier",
-            target_tags=TargetTags(required=False),
-            regressor_tags=RegressorTags() if regression else None,
-            classifier_tags=None if regression else ClassifierTags(),
-            requires_fit=False,
-        )
+    def _alignment(self) -> Alignment:
+        return self._members().alignment
 
     def _members(self) -> _Members:
         learnwares = checked_learnwares(self.learnwares)
@@ -457,5 +440,5 @@ def _rows(X: Any, members: _Members) -> npt.NDArray[Any]:
     rows = as_array(X, "X")
     if rows.ndim == 0 or len(rows) == 0:
         raise InvalidArgument(f"X: expected at least one row, got shape {rows.shape}")
-    members.competence.standardised(rows)
+    members.competence.specifications[0].standardised(rows)
     return rows

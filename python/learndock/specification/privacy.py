@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learndock.errors import InvalidArgument
 from learndock.specification._rows import members, row_hashes, rows_of
 from learndock.specification._rows_behind import FEWEST_BEHIND, rows_behind
 
@@ -155,11 +154,7 @@ def privacy_report(spec: RKMETableSpecification, X: Any, *, threads: int | None 
     >>> report.copies, report.spacing, report.distances.tolist()
     (1, 1.0, [0.5, 0.0])
     """
-    rows = rows_of(X)
-    if rows.shape[1:] != spec.input_shape:
-        raise InvalidArgument(f"X: expected rows of shape {spec.input_shape}, got {rows.shape[1:]}")
-    if spec.scaling is not None:
-        rows = spec.scaling.apply(rows)
+    rows = spec.standardised(rows_of(X))
     hashes = row_hashes(rows, np.float64)
     exact = members(row_hashes(spec.points, np.float64), hashes)
     rounded = exact | members(row_hashes(spec.points, np.float32), row_hashes(rows, np.float32))

@@ -326,12 +326,25 @@ class RKMETableSpecification:
         InvalidArgument
             For NaN, infinity or wrong shapes.
         """
+        return kernels.embed(self._points, self._weights, self.standardised(X), gamma=self._gamma, threads=threads)
+
+    def standardised(self, X: Any) -> FloatArray:
+        """Rows in the units of `points`: standardised where the specification has a `scaling`. Shape (n, d), float64.
+
+        Parameters
+        ----------
+        X : array of shape (n, d)
+            In the units of the data.
+
+        Raises
+        ------
+        InvalidArgument
+            For NaN, infinity or wrong shapes.
+        """
         rows = finite_float64(X, "X", ndim=2)
         if rows.shape[1:] != self.input_shape:
             raise InvalidArgument(f"X: expected rows of shape {self.input_shape}, got {rows.shape[1:]}")
-        if self._scaling is not None:
-            rows = finite_float64(self._scaling.apply(rows), "X in units of the scaling")
-        return kernels.embed(self._points, self._weights, rows, gamma=self._gamma, threads=threads)
+        return rows if self._scaling is None else finite_float64(self._scaling.apply(rows), "X in units of the scaling")
 
     def herd(
         self,
