@@ -27,11 +27,11 @@ import numpy as np
 import learndock as ld
 from filled_docks import QuickChecks, described, spec, written_zip
 from learndock.checker import Status
-from learndock.dock import peer_reviewing, peer_rows, rows, scaling_rows
+from learndock.dock import folding, peer_reviewing, peer_rows, rows, scaling_rows
 from learndock.dock.peer_trial import Trial
 from learndock.dock.search_gamma import under_gamma
 from learndock.dock.store import SpaceView
-from sketched_views import searched, segment
+from sketched_views import searched, segment, small_numbers
 from spec_batches import made_specs, user_spec
 
 GAMMAS = (0.1, 0.5)
@@ -40,6 +40,16 @@ DIM = 3
 _LONGEST = 600
 # All that a dock may hold beside its zips and specifications.
 _OF_A_DOCK = {"dock.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "write.lock"}
+
+
+@contextlib.contextmanager
+def small_docks():
+    """A few specifications make segments, several for a batch, and are sketched."""
+    with small_numbers() as patch:
+        patch.setattr(folding, "SEGMENT_SPECS", 12)
+        patch.setattr(folding, "MOST_SEGMENTS", 6)
+        patch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4096)
+        yield
 
 
 # What is in a dock

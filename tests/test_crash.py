@@ -22,11 +22,11 @@ from crashing import (
     perform,
     planned,
     prepare_writer,
+    small_docks,
     steps_of,
 )
 from filled_docks import described, spec, written_zip
-from learndock.dock import folding, peer_reviewing
-from sketched_views import small_numbers
+from learndock.dock import peer_reviewing
 
 pytestmark = pytest.mark.slow
 
@@ -37,12 +37,8 @@ KILLS_OF_A_DOCK = 20
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """A few specifications make segments, several for a batch, and are sketched."""
-    with small_numbers() as patch:
-        patch.setattr(folding, "SEGMENT_SPECS", 12)
-        patch.setattr(folding, "MOST_SEGMENTS", 6)
-        patch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4096)
+def small():
+    with small_docks():
         yield
 
 

@@ -14,7 +14,8 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
 import learndock as ld
-from learndock import Learnware, RKMETableSpecification, SemanticSpecification
+from filled_docks import described
+from learndock import Learnware, RKMETableSpecification
 from learndock.checker import Status, check_learnware
 from learndock.errors import InvalidArgument, LearnwareError
 from learndock.learnware import Validation, package
@@ -27,16 +28,8 @@ TRUE = np.array([0, 1, 0, 1])
 
 
 def about(task="Classification", names=("no", "yes"), columns=2):
-    return SemanticSpecification(
-        name="a",
-        description="b",
-        data="Table",
-        task=task,
-        library="Scikit-learn",
-        scenario="Others",
-        license="MIT",
-        input={"Dimension": columns},
-        output={"Dimension": len(names), "Description": dict(enumerate(names))},
+    return described(
+        task=task, input={"Dimension": columns}, output={"Dimension": len(names), "Description": dict(enumerate(names))}
     )
 
 

@@ -17,11 +17,10 @@ from crashing import (
     perform,
     planned,
     prepare_writer,
+    small_docks,
 )
-from learndock.dock import folding
 from learndock.errors import DockError, ReadOnlyDock
 from mounts import in_own_mounts, mount_readonly, mount_small
-from sketched_views import small_numbers
 from spec_batches import made_specs
 
 pytestmark = pytest.mark.slow
@@ -31,12 +30,8 @@ FULL = ("No space left", "disk is full", "File too large", "disk I/O error", "un
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """A few specifications make segments, several for a batch, and are sketched."""
-    with small_numbers() as patch:
-        patch.setattr(folding, "SEGMENT_SPECS", 12)
-        patch.setattr(folding, "MOST_SEGMENTS", 6)
-        patch.setattr(folding, "LARGEST_SEGMENT_BYTES", 4096)
+def small():
+    with small_docks():
         yield
 
 

@@ -14,7 +14,8 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 import reference
-from learndock import Learnware, RKMETableSpecification, SemanticSpecification
+from filled_docks import described
+from learndock import Learnware, RKMETableSpecification
 from learndock.errors import InvalidArgument, LearnwareError, SpecificationMismatch
 from learndock.reuse import JobSelectorReuser, _selection
 
@@ -291,16 +292,8 @@ def test_learnwares_of_zips_are_started_for_their_own_rows_only(tmp_path):
 
 
 def about(task, dimension, *names):
-    return SemanticSpecification(
-        name="a",
-        description="b",
-        data="Table",
-        task=task,
-        library="Others",
-        scenario="Others",
-        license="MIT",
-        input={"Dimension": 1},
-        output={"Dimension": dimension, "Description": dict(enumerate(names))},
+    return described(
+        task=task, input={"Dimension": 1}, output={"Dimension": dimension, "Description": dict(enumerate(names))}
     )
 
 

@@ -12,7 +12,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.svm import SVC
 
 import learndock as ld
-from learndock import Learnware, RKMETableSpecification, SemanticSpecification
+from filled_docks import described
+from learndock import Learnware, RKMETableSpecification
 from learndock.dock.peer_trial import losses_on, try_model
 from learndock.errors import InvalidArgument
 from learndock.learnware import label_sketch, package
@@ -28,16 +29,8 @@ PAIR = (ROWS[200:], TARGETS[200:])
 
 
 def about(task="Regression", names=("y",), columns=2):
-    return SemanticSpecification(
-        name="a",
-        description="b",
-        data="Table",
-        task=task,
-        library="Scikit-learn",
-        scenario="Others",
-        license="MIT",
-        input={"Dimension": columns},
-        output={"Dimension": len(names), "Description": dict(enumerate(names))},
+    return described(
+        task=task, input={"Dimension": columns}, output={"Dimension": len(names), "Description": dict(enumerate(names))}
     )
 
 

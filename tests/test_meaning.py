@@ -9,20 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learndock import SemanticSpecification
+from filled_docks import described
 from learndock.errors import LearnwareError, SpecificationMismatch
 from learndock.learnware.meaning import OutputMeaning, aligned, common_meaning
 
 
 def about(task, *names, dimension=None):
-    return SemanticSpecification(
-        name="a",
-        description="b",
-        data="Table",
+    return described(
         task=task,
-        library="Others",
-        scenario="Others",
-        license="MIT",
         input={"Dimension": 1},
         output={"Dimension": dimension or len(names), "Description": dict(enumerate(names))},
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import learndock as ld
+from filled_docks import described
 from learndock.errors import InvalidArgument, LearnwareError, SpecificationMismatch
 from learndock.reuse import AveragingReuser
 
@@ -190,16 +191,8 @@ def test_html_shows_whatever_the_constructor_was_given(weights):
 def meaning(answer, *names, task="Classification"):
     """A model whose semantic part describes its outputs."""
     model = Fixed(answer)
-    model.semantic = ld.SemanticSpecification(
-        name="a",
-        description="b",
-        data="Table",
-        task=task,
-        library="Others",
-        scenario="Others",
-        license="MIT",
-        input={"Dimension": 3},
-        output={"Dimension": len(names), "Description": dict(enumerate(names))},
+    model.semantic = described(
+        task=task, input={"Dimension": 3}, output={"Dimension": len(names), "Description": dict(enumerate(names))}
     )
     return model
 
