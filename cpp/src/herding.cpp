@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "aligned_vector.hpp"
 #include "learndock/instruction_set.hpp"
 
 namespace learndock {
@@ -319,7 +320,7 @@ class Herd {
   /// Points as multiples of `unit`, in tiles of `group` neighbouring coordinates a lane. Returns the largest distance
   /// between a point and what it was rounded to.
   template <Index group, class T, class Round>
-  double pack_rounded(double unit, const Round& round, std::vector<T>& to, ThreadTeam& team) {
+  double pack_rounded(double unit, const Round& round, AlignedVector<T>& to, ThreadTeam& team) {
     const Index dim = problem_.dim, groups = divided_up(dim, group), tile_size = groups * group * herding_lanes;
     to.assign(tiles() * tile_size, T{});
     std::vector<double> of_block(blocks_);
@@ -563,9 +564,9 @@ class Herd {
   Index step_ = 0;
   std::vector<Found> found_;  ///< [blocks] or [chunks of contending tiles]
 
-  std::vector<double> double_tiles_;  ///< [tile][dim][tile_lanes]
-  std::vector<double> sums_;          ///< [count]
-  std::vector<double> kernel_row_;    ///< [count], padded
+  AlignedVector<double> double_tiles_;  ///< [tile][dim][tile_lanes]
+  AlignedVector<double> sums_;          ///< [count]
+  AlignedVector<double> kernel_row_;    ///< [count], padded
   std::vector<char> taken_;           ///< [count]
 
   double scale_ = 0;             ///< sqrt(gamma log2 e)
@@ -573,19 +574,19 @@ class Herd {
   double typical_exponent_ = 0;  ///< of kernel values, as powers of 2
   double largest_coordinate_ = 0, largest_norm_ = 0;
   float slope_ = 0, offset_ = 0;
-  std::vector<float> rises_, bounds_;     ///< [count], padded
+  AlignedVector<float> rises_, bounds_;     ///< [count], padded
   std::vector<float> highest_;            ///< [tile], of the bounds
   std::vector<float> highest_of_block_;   ///< [block]
   std::vector<ExactSum> exact_sums_;      ///< [count]
   std::vector<Index> contending_;         ///< tiles
   Index kept_tiles_ = 0, kept_from_ = 0;  ///< kept_from_: the first step that is kept
-  std::vector<double> kept_;              ///< [kept_tiles_][dim][tile_lanes]
+  AlignedVector<double> kept_;              ///< [kept_tiles_][dim][tile_lanes]
   Index work_ = 0;
 
   std::vector<double> point_;              ///< [dim], scaled: the last choice
-  std::vector<float> float_tiles_;         ///< [tile][dim][herding_lanes]
+  AlignedVector<float> float_tiles_;         ///< [tile][dim][herding_lanes]
   std::vector<float> float_point_;         ///< [dim]
-  std::vector<std::int16_t> int16_tiles_;  ///< [tile][pair][herding_lanes][2]
+  AlignedVector<std::int16_t> int16_tiles_;  ///< [tile][pair][herding_lanes][2]
   std::vector<std::int16_t> int16_point_, remainder_;
   double unit_ = 0, per_unit_ = 0, remainder_parts_ = 0, remainder_norm2_ = 0;
 };

@@ -110,7 +110,7 @@ inline float raise_tile(const float* distances, const HerdingStep& step, const f
   Vec<float> highest = -__builtin_inff() - Vec<float>{};
 #pragma GCC unroll 4
   for (Index at = 0; at < herding_lanes; at += lanes_of<float>) {
-    const Vec<float> kernel = exp2(-step.offset - load(distances + at) * step.slope);
+    const Vec<float> kernel = add_exp2(Vec<float>{}, -step.offset - load(distances + at) * step.slope) * exp2_unit;
     const Vec<float> sum = load(bounds + at) + (load(rises + at) - kernel);
     const Vec<float> bound = larger(sum * up, sum * down);
     store(bounds + at, bound);
