@@ -139,6 +139,10 @@ def _scan_case(dim: int) -> str:
     return f"d {dim}, K {_POINTS}"
 
 
+def _coarse_case(dim: int) -> str:
+    return f"{_scan_case(dim)}, integers first"
+
+
 def _pair_limit(dim: int, pairs: float, instruction_set: str, threads: int) -> tuple[str, float]:
     """The limit of so many pairs of points: multiply-adds, and where the exponential's are known, those too."""
     rate = machine.multiply_adds_per_second(instruction_set, threads)
@@ -176,22 +180,28 @@ def scan(instruction_set: str, threads: int) -> list[Row]:
             _core.inner_products_coarse(query, batch.tiles, batch.weights, batch.offsets, threads)
 
         first = Figure(best(coarse_slice) / count)
-        case = f"{_scan_case(dim)}, integers first"
-        rows.append(Row("scan", case, instruction_set, threads, first, limit, limit_seconds))
+        rows.append(Row("scan", _coarse_case(dim), instruction_set, threads, first, limit, limit_seconds))
     return rows
 
 
+def _libraries_scans(dim: int, threads: int) -> dict[str, Figure]:
+    """Inner products with one specification by each library."""
+    z, weights = generators.embeddings(640, _POINTS, dim)
+    user, gamma = generators.users(1, _POINTS, dim)[0], generators.gamma_of(dim)
+    found = {}
+    for library in installed(baselines.SCANS):
+        products = baselines.scan(library, user, z, weights, gamma, threads)
+        # Each at the piece that suits it best: from the second cache to a single product of matrices.
+        pieces = (10, 40, 160, 640)
+        found[library] = Figure(min(best(partial(products, 0, end), seconds=0.3) / end for end in pieces))
+    return found
+
+
 def scan_others(threads: int) -> dict[str, dict[str, Figure]]:
-    found: dict[str, dict[str, Figure]] = {}
+    found = {}
     for dim in _SCANNED:
-        z, weights = generators.embeddings(640, _POINTS, dim)
-        user, gamma = generators.users(1, _POINTS, dim)[0], generators.gamma_of(dim)
-        case = found.setdefault(_scan_case(dim), {})
-        for library in installed(baselines.SCANS):
-            products = baselines.scan(library, user, z, weights, gamma, threads)
-            # Each at the piece that suits it best: from the second cache to a single product of matrices.
-            pieces = (10, 40, 160, 640)
-            case[library] = Figure(min(best(partial(products, 0, end), seconds=0.3) / end for end in pieces))
+        # Integers first is our other way to begin a search; theirs is one.
+        found[_scan_case(dim)] = found[_coarse_case(dim)] = _libraries_scans(dim, threads)
     return found
 
 
@@ -217,10 +227,18 @@ def _askers(count: int, dim: int) -> list[Any]:
     return [ld.RKMETableSpecification(*user, gamma=gamma) for user in generators.users(count, _POINTS, dim)]
 
 
+_SEARCHED = {8: 60_000, 32: 40_000, 128: 12_000}
+
+
+def _search_case(dim: int) -> tuple[int, str]:
+    count = _SEARCHED[dim] // 20 if small() else _SEARCHED[dim]
+    return count, f"d {dim}, N {count:,}"
+
+
 def search(instruction_set: str, threads: int) -> list[Row]:
     rows = []
-    for dim, most in ((8, 60_000), (32, 40_000), (128, 12_000)):
-        count = most // 20 if small() else most
+    for dim in _SEARCHED:
+        count, case = _search_case(dim)
         pairs = _POINTS * _POINTS
         arithmetic = pairs * dim / machine.multiply_adds_per_second(instruction_set, threads)
         arithmetic += pairs / machine.exponentials_per_second(instruction_set, threads)
@@ -229,9 +247,13 @@ def search(instruction_set: str, threads: int) -> list[Row]:
         with docked(count, dim) as dock:
             taken = best(partial(dock.search, user, k=10, mixture=0, method="exact")) / count
         limit = "multiply-adds + exponentials" if arithmetic > memory else "memory"
-        case = f"d {dim}, N {count:,}"
         rows.append(Row("search", case, instruction_set, threads, Figure(taken), limit, max(arithmetic, memory)))
     return rows
+
+
+def search_others(threads: int) -> dict[str, dict[str, Figure]]:
+    """The inner products alone, without what comes before and after them in a search."""
+    return {_search_case(dim)[1]: _libraries_scans(dim, threads) for dim in _SEARCHED}
 
 
 def search_many(instruction_set: str, threads: int) -> list[Row]:
@@ -381,7 +403,7 @@ def none(threads: int) -> dict[str, dict[str, Figure]]:
 
 JOBS = {
     "scan": Job("Scan, kernel alone", scan, scan_others, every_set=True),
-    "search": Job("`dock.search`, exact, whole", search, none),
+    "search": Job("`dock.search`, exact, whole", search, search_others),
     "search_many": Job("`dock.search_many`, a user", search_many, none),
     "fit": Job("Reduced-set fit", fit, fit_others, best_alone=False, rounds=1),  # a minute or more, mostly others'
     "herd": Job("Kernel herding, a step", herd, herd_others),
