@@ -539,9 +539,9 @@ def test_what_a_writer_has_replaced_meanwhile_is_no_damage(filled, monkeypatch):
         ("sketches/*/model.json", "[]"),
         ("sketches/*/model.json", "{}"),
         ("sketches/*/model.json", "[" * 100_000),
-        ("sketches/*/model.json", '{"layout": 1}'),
-        ("sketches/*/model.json", '{"layout": 1, "sha256": {}, "gamma": 0.1}'),
-        ("sketches/*/model.json", '{"layout": 1, "sha256": {}, "gamma": 1' + "0" * 5000 + "}"),
+        ("sketches/*/model.json", '{"layout": 2}'),
+        ("sketches/*/model.json", '{"layout": 2, "sha256": {}, "gamma": 0.1}'),
+        ("sketches/*/model.json", '{"layout": 2, "sha256": {}, "gamma": 1' + "0" * 5000 + "}"),
     ],
 )
 def test_a_models_facts_that_make_no_sense_are_damage(filled, pattern, text):
@@ -615,10 +615,11 @@ def test_the_model_of_another_space_is_none(filled):
             assert_certified_is_exact([result], [fresh.search(one, method="exact")])
 
 
-def test_a_model_of_a_newer_layout_is_left_alone_until_it_is_due(filled):
+@pytest.mark.parametrize("layout", [1, 99])
+def test_a_model_of_another_layout_is_left_alone_until_it_is_due(filled, layout):
     (path,) = filled.path.glob("sketches/*/model.json")
     about = json.loads(path.read_text())
-    path.write_text(json.dumps({**about, "layout": 99}))
+    path.write_text(json.dumps({**about, "layout": layout}))
     with ld.Dock(filled.path) as fresh:
         assert fresh.search(users()[0]).method == "exact"
         assert_searches(fresh)

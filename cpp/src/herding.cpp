@@ -567,25 +567,25 @@ class Herd {
   AlignedVector<double> double_tiles_;  ///< [tile][dim][tile_lanes]
   AlignedVector<double> sums_;          ///< [count]
   AlignedVector<double> kernel_row_;    ///< [count], padded
-  std::vector<char> taken_;           ///< [count]
+  std::vector<char> taken_;             ///< [count]
 
   double scale_ = 0;             ///< sqrt(gamma log2 e)
   std::vector<double> centre_;   ///< [dim]
   double typical_exponent_ = 0;  ///< of kernel values, as powers of 2
   double largest_coordinate_ = 0, largest_norm_ = 0;
   float slope_ = 0, offset_ = 0;
-  AlignedVector<float> rises_, bounds_;     ///< [count], padded
+  AlignedVector<float> rises_, bounds_;   ///< [count], padded
   std::vector<float> highest_;            ///< [tile], of the bounds
   std::vector<float> highest_of_block_;   ///< [block]
   std::vector<ExactSum> exact_sums_;      ///< [count]
   std::vector<Index> contending_;         ///< tiles
   Index kept_tiles_ = 0, kept_from_ = 0;  ///< kept_from_: the first step that is kept
-  AlignedVector<double> kept_;              ///< [kept_tiles_][dim][tile_lanes]
+  AlignedVector<double> kept_;            ///< [kept_tiles_][dim][tile_lanes]
   Index work_ = 0;
 
-  std::vector<double> point_;              ///< [dim], scaled: the last choice
+  std::vector<double> point_;                ///< [dim], scaled: the last choice
   AlignedVector<float> float_tiles_;         ///< [tile][dim][herding_lanes]
-  std::vector<float> float_point_;         ///< [dim]
+  std::vector<float> float_point_;           ///< [dim]
   AlignedVector<std::int16_t> int16_tiles_;  ///< [tile][pair][herding_lanes][2]
   std::vector<std::int16_t> int16_point_, remainder_;
   double unit_ = 0, per_unit_ = 0, remainder_parts_ = 0, remainder_norm2_ = 0;

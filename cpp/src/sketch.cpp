@@ -92,23 +92,37 @@ SketchComparison comparison(const SketchMap& map, const SketchQuery& query, floa
   return with;
 }
 
-SketchBlocks stage_blocks(const SketchMap& map, const Sketches& batch, Index stage, Index first, Index count) {
-  const Index begin = map.stage_begin(stage), width = map.stages()[stage] - begin;
+SketchBlocks first_stage(const SketchMap& map, const Sketches& batch, Index first, Index count) {
+  const Index width = map.stages()[0];
   SketchBlocks blocks;
-  blocks.codes = batch.codes + (batch.blocks() * begin + first * width) * tile_lanes;
-  blocks.scales = map.scales().data() + begin;
+  blocks.codes = batch.codes + first * width * tile_lanes;
+  blocks.scales = map.scales().data();
   blocks.count = count;
   blocks.coordinates = width;
   return blocks;
 }
 
-/// Squared distances by the stages up to the given one.
-void distances_of_block(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, Index stage,
-                        float* sums) {
+/// The codes of one embedding in a stage but the first.
+const std::int8_t* row_of(const SketchMap& map, const Sketches& batch, Index stage, Index at) {
+  const Index begin = map.stage_begin(stage), width = map.stages()[stage] - begin;
+  return batch.codes + batch.blocks() * tile_lanes * begin + at * width;
+}
+
+/// Squared distances of the embeddings of one block by the first stage.
+void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
   std::fill_n(sums, tile_lanes, 0.0f);
-  for (Index s = 0; s <= stage; ++s)
-    active_kernels().sketch_distances(stage_blocks(map, batch, s, block, 1),
-                                      query.coordinates.data() + map.stage_begin(s), 1, 0, sums, 0);
+  active_kernels().sketch_distances(first_stage(map, batch, block, 1), query.coordinates.data(), 1, 0, sums, 0);
+}
+
+/// What the stages after the first, up to the given one, add to the squared distance of one embedding.
+float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at) {
+  float sum = 0;
+  for (Index s = 1; s <= stage; ++s) {
+    const Index begin = map.stage_begin(s);
+    sum += active_kernels().sketch_row_distance(row_of(map, batch, s, at), map.scales().data() + begin,
+                                                query.coordinates.data() + begin, map.stages()[s] - begin);
+  }
+  return sum;
 }
 
 /// A piece of a batch, small enough to stay in a cache while all queries go over it.
@@ -148,7 +162,7 @@ std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
 template <class Visit>
 void for_each_piece(const SketchSearch& search, const std::vector<Piece>& pieces, ThreadTeam& team,
                     const Visit& visit) {
-  constexpr Index stride = pass_blocks * tile_lanes, together = 4;
+  constexpr Index stride = pass_blocks * tile_lanes, together = 8;
   const Index width = search.map.stages()[0], query_count = static_cast<Index>(search.queries.size());
   std::vector<float> coordinates(query_count * width);
   for (Index q = 0; q < query_count; ++q)
@@ -157,7 +171,7 @@ void for_each_piece(const SketchSearch& search, const std::vector<Piece>& pieces
   team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
     const Piece& piece = pieces[number];
     float* sums = scratch[worker].reserve(together * stride);
-    const SketchBlocks blocks = stage_blocks(search.map, *piece.batch, 0, piece.first_block, piece.blocks);
+    const SketchBlocks blocks = first_stage(search.map, *piece.batch, piece.first_block, piece.blocks);
     for (Index q = 0; q < query_count; ++q) {
       if (q % together == 0) {
         std::fill_n(sums, together * stride, 0.0f);
@@ -253,7 +267,8 @@ void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_
       for (Index i = 0; i < width; ++i) {
         if (i == stages_[stage]) ++stage;
         const Index begin = stage_begin(stage), stage_width = stages_[stage] - begin;
-        std::int8_t& code = codes[(blocks * begin + block * stage_width + i - begin) * tile_lanes + lane];
+        std::int8_t& code = stage == 0 ? codes[(block * stage_width + i) * tile_lanes + lane]
+                                       : codes[blocks * tile_lanes * begin + (first + lane) * stage_width + i - begin];
         code = 0;
         if (lane >= here) continue;
         const double value = own.coordinates(lane, i) - offsets_[i], scale = static_cast<double>(scales_[i]);
@@ -379,42 +394,54 @@ std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, cons
 
 void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
                        float* distances) {
-  distances_of_block(map, batch, query, block, static_cast<Index>(map.stages().size()) - 1, distances);
+  const Index last = static_cast<Index>(map.stages().size()) - 1;
+  first_distances(map, batch, query, block, distances);
+  for (Index lane = 0; lane < tile_lanes; ++lane)
+    distances[lane] += further_distance(map, batch, query, last, block * tile_lanes + lane);
 }
 
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
                     float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses) {
+  constexpr Index ahead = 8;  // places that a processor could not foresee
   const BatchStarts starts(batches);
   const SketchComparison with = comparison(map, query, correlation, stage);
-  const auto fetch_block = [&](Index place) {
-    const Index b = starts.batch_of(place), block = (place - starts[b]) / tile_lanes;
-    for (Index s = 0; s <= stage; ++s) {
-      const SketchBlocks codes = stage_blocks(map, batches[b], s, block, 1);
-      fetch_ahead(codes.codes, codes.coordinates * tile_lanes);
-    }
+  const auto fetch = [&](Index place) {
+    const Index b = starts.batch_of(place), at = place - starts[b];
+    const Sketches& batch = batches[b];
+    fetch_ahead(first_stage(map, batch, at / tile_lanes, 1).codes, map.stages()[0] * tile_lanes);
+    for (Index s = 1; s <= stage; ++s) fetch_ahead(row_of(map, batch, s, at), map.stages()[s] - map.stage_begin(s));
+    __builtin_prefetch(batch.residuals + stage * batch.blocks() * tile_lanes + at);
+    __builtin_prefetch(batch.errors + at);
   };
   const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
   team.for_each(chunks, [&](Index chunk, int) {
-    Index known = -1;
-    alignas(64) float found[tile_lanes], guessed[tile_lanes];
     const Index end = std::min(chosen_count, (chunk + 1) * chosen_together);
-    for (Index i = chunk * chosen_together; i < end; ++i) {
-      if (i + 1 < end) fetch_block(chosen[i + 1]);
-      const Index b = starts.batch_of(chosen[i]);
-      const Sketches& batch = batches[b];
-      const Index at = chosen[i] - starts[b], block = at / tile_lanes, key = starts[b] + block * tile_lanes;
-      if (key != known) {
-        alignas(64) float sums[tile_lanes];
-        distances_of_block(map, batch, query, block, stage, sums);
-        std::uint16_t unused = 0;
-        const float* residuals = batch.residuals + (stage * batch.blocks() + block) * tile_lanes;
-        active_kernels().sketch_bounds(sums, residuals, batch.errors + block * tile_lanes, 1, with, 0, found, &unused);
-        active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
-        known = key;
+    Index known = -1;
+    alignas(64) float first[tile_lanes];
+    // So many places make a block of their own.
+    alignas(64) float sums[tile_lanes] = {}, residuals[tile_lanes] = {}, errors[tile_lanes] = {};
+    alignas(64) float found[tile_lanes], guessed[tile_lanes];
+    for (Index begin = chunk * chosen_together; begin < end; begin += tile_lanes) {
+      const Index here = std::min(tile_lanes, end - begin);
+      for (Index lane = 0; lane < here; ++lane) {
+        const Index i = begin + lane;
+        if (i + ahead < end) fetch(chosen[i + ahead]);
+        const Index b = starts.batch_of(chosen[i]), at = chosen[i] - starts[b], block = at / tile_lanes;
+        const Sketches& batch = batches[b];
+        if (starts[b] + block * tile_lanes != known) {
+          first_distances(map, batch, query, block, first);
+          known = starts[b] + block * tile_lanes;
+        }
+        sums[lane] = first[at % tile_lanes] + further_distance(map, batch, query, stage, at);
+        residuals[lane] = batch.residuals[stage * batch.blocks() * tile_lanes + at];
+        errors[lane] = batch.errors[at];
       }
-      bounds[i] = found[at % tile_lanes];
-      guesses[i] = guessed[at % tile_lanes];
+      std::uint16_t unused = 0;
+      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, 0, found, &unused);
+      active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
+      std::copy_n(found, here, bounds + begin);
+      std::copy_n(guessed, here, guesses + begin);
     }
   });
 }

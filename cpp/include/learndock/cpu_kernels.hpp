@@ -92,7 +92,7 @@ struct Int16Point {
 /// Candidates in a tile of a herding. Wider than `tile_lanes`, so that one stream of memory feeds four sums.
 inline constexpr Index herding_lanes = 64;
 
-/// Sketches of blocks of tile_lanes embeddings, one stage of them; see learndock/sketch.hpp.
+/// Sketches of blocks of tile_lanes embeddings, the first stage of them; see learndock/sketch.hpp.
 struct SketchBlocks {
   const std::int8_t* codes = nullptr;  ///< [count][coordinates][tile_lanes]
   const float* scales = nullptr;       ///< [coordinates]
@@ -176,6 +176,9 @@ struct CpuKernels {
   /// the blocks.
   void (*sketch_distances)(const SketchBlocks& blocks, const float* coordinates, Index query_count, Index query_stride,
                            float* sums, Index sum_stride);
+
+  /// sum_i (scales[i] codes[i] - coordinates[i])^2.
+  float (*sketch_row_distance)(const std::int8_t* codes, const float* scales, const float* coordinates, Index count);
 
   /// Of these sums, lower bounds of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
   void (*sketch_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,

@@ -26,9 +26,11 @@ namespace learndock {
 
 /// Stored sketches of a batch of embeddings. Does not own its arrays; lanes after the last embedding hold anything.
 struct Sketches {
-  const std::int8_t* codes = nullptr;  ///< [stage][block][coordinates of the stage][tile_lanes]
-  const float* residuals = nullptr;    ///< [stage][blocks * tile_lanes]
-  const float* errors = nullptr;       ///< [blocks * tile_lanes] of the distance
+  /// [block][coordinates of the first stage][tile_lanes], which passes over all of them read; then, of each further
+  /// stage, [blocks * tile_lanes][coordinates of the stage]: what is looked at there is few and far between.
+  const std::int8_t* codes = nullptr;
+  const float* residuals = nullptr;  ///< [stage][blocks * tile_lanes]
+  const float* errors = nullptr;     ///< [blocks * tile_lanes] of the distance
   Index count = 0;
 
   Index blocks() const { return tile_count(count); }

@@ -32,14 +32,7 @@ template <class Vector, class Scalar>
 inline Vector load_once(const Scalar* from) {
   Vector v;
   __builtin_memcpy(&v, from, sizeof v);
-#if defined(__AVX512F__)
-  asm("" : "+v"(v));
-#elif defined(__SSE2__)
-  asm("" : "+x"(v));
-#elif defined(__aarch64__)
-  asm("" : "+w"(v));
-#endif
-  return v;
+  return computed_once(v);
 }
 
 /// The vectors of points that take part in one step.

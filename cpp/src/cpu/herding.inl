@@ -7,25 +7,6 @@
 /// The larger of each two lanes.
 inline Vec<float> larger(Vec<float> a, Vec<float> b) { return a > b ? a : b; }
 
-template <int count>
-struct Floats {
-  typedef float type __attribute__((vector_size(count * sizeof(float))));
-};
-
-/// By halves: lane by lane takes longer than a tile can spare.
-template <int count>
-inline float largest_of(typename Floats<count>::type values) {
-  if constexpr (count == 2) {
-    return values[0] > values[1] ? values[0] : values[1];
-  } else {
-    typename Floats<count / 2>::type halves[2];
-    __builtin_memcpy(halves, &values, sizeof values);
-    return largest_of<count / 2>(halves[0] > halves[1] ? halves[0] : halves[1]);
-  }
-}
-
-inline float largest_lane(Vec<float> values) { return largest_of<lanes_of<float>>(values); }
-
 /// sums + the products of the int16 of a and b, added up in pairs of neighbours.
 inline VecOf<float>::bits add_products_of_pairs(VecOf<float>::bits sums, Vec<std::int16_t> a, Vec<std::int16_t> b) {
   typedef VecOf<float>::bits Bits;
@@ -65,7 +46,7 @@ struct FloatPoints {
     Vec<float> squares[vectors_together] = {};
     const float* from = tiles + tile * dim * herding_lanes + first_lane;
     for (Index k = 0; k < dim; ++k, from += herding_lanes) {
-      const Vec<float> x = point[k] + Vec<float>{};
+      const Vec<float> x = point[k] - Vec<float>{};
 #pragma GCC unroll 4
       for (int v = 0; v < vectors_together; ++v) {
         const Vec<float> difference = load(from + v * lanes_of<float>) - x;

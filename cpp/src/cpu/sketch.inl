@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bounds of sketches: 16 embeddings along the lanes, one coordinate after the other.
+// Bounds of sketches: for all of them, 16 embeddings along the lanes, one coordinate after the other; for single ones
+// the coordinates along the lanes.
 
 template <int queries>
 inline void add_sketch_distances(const SketchBlocks& blocks, const float* coordinates, Index query_stride, float* sums,
@@ -14,7 +15,8 @@ inline void add_sketch_distances(const SketchBlocks& blocks, const float* coordi
 #pragma GCC unroll 8
     for (int q = 0; q < queries; ++q) totals[q] = load(to + q * sum_stride);
     for (Index i = 0; i < blocks.coordinates; ++i) {
-      const Vec<float> stored = widen_codes(codes + i * tile_lanes) * blocks.scales[i];
+      // Or the scale goes into each query's difference, as a multiplication where a subtraction does.
+      const Vec<float> stored = computed_once(widen_codes(codes + i * tile_lanes) * blocks.scales[i]);
 #pragma GCC unroll 8
       for (int q = 0; q < queries; ++q) {
         const Vec<float> difference = stored - coordinates[q * query_stride + i];
@@ -32,12 +34,33 @@ void sketch_distances(const SketchBlocks& blocks, const float* coordinates, Inde
   const auto at = [&](auto add) {
     add(blocks, coordinates + q * query_stride, query_stride, sums + q * sum_stride, sum_stride);
   };
-  for (; q + 4 <= query_count; q += 4) at(add_sketch_distances<4>);
+  // Eight sums that do not wait for each other: two multiply-adds a cycle, each of four.
+  for (; q + 8 <= query_count; q += 8) at(add_sketch_distances<8>);
+  if (q + 4 <= query_count) {
+    at(add_sketch_distances<4>);
+    q += 4;
+  }
   if (q + 2 <= query_count) {
     at(add_sketch_distances<2>);
     q += 2;
   }
   if (q < query_count) at(add_sketch_distances<1>);
+}
+
+float sketch_row_distance(const std::int8_t* codes, const float* scales, const float* coordinates, Index count) {
+  constexpr int lanes = lanes_of<float>;
+  Vec<float> sums{};
+  Index i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const Vec<float> difference = widen_codes(codes + i) * load(scales + i) - load(coordinates + i);
+    sums += difference * difference;
+  }
+  float rest = 0;
+  for (; i < count; ++i) {
+    const float difference = static_cast<float>(codes[i]) * scales[i] - coordinates[i];
+    rest += difference * difference;
+  }
+  return sum_of_lanes(sums) + rest;
 }
 
 /// Bit i is set where lane i is at most the limit.

@@ -152,6 +152,44 @@ constexpr float exp2_unit = 1.0f;
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) { return sum + exp2(x); }
 #endif
 
+/// A vector as it is, in a register: GCC would make it again, from memory or of its factors, wherever it is used.
+template <class Vector>
+inline Vector computed_once(Vector v) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(v));
+#elif defined(__SSE2__)
+  asm("" : "+x"(v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(v));
+#endif
+  return v;
+}
+
+template <int count>
+struct Floats {
+  typedef float type __attribute__((vector_size(count * sizeof(float))));
+};
+
+/// All lanes by `combine`, which takes vectors and numbers, in halves: lane by lane takes longer.
+template <int count, class Combine>
+inline float fold(typename Floats<count>::type values, const Combine& combine) {
+  if constexpr (count == 2) {
+    return combine(values[0], values[1]);
+  } else {
+    typename Floats<count / 2>::type halves[2];
+    __builtin_memcpy(&halves, &values, sizeof values);
+    return fold<count / 2>(combine(halves[0], halves[1]), combine);
+  }
+}
+
+inline float largest_lane(Vec<float> values) {
+  return fold<lanes_of<float>>(values, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+inline float sum_of_lanes(Vec<float> values) {
+  return fold<lanes_of<float>>(values, [](auto a, auto b) { return a + b; });
+}
+
 /// The larger of x and a number, and x where that is NaN; in one instruction: GCC makes two of the comparison.
 inline Vec<double> at_least(Vec<double> x, double smallest) {
 #if defined(__AVX512F__)

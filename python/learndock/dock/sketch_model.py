@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SketchFacts", "SketchModel", "model_faults", "open_model", "write_model"]
 
-# Layout 1: codes [stage][block][coordinate][16], residuals [stage][embedding], errors [embedding].
-LAYOUT = 1
+# Layout 2: codes [block][coordinate][16] of the first stage, then [stage][embedding][coordinate] of the others;
+# residuals [stage][embedding], errors [embedding]. In layout 1 the other stages were as the first.
+LAYOUT = 2
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "landmarks": (np.float32, 2),
     "map": (np.float64, 2),

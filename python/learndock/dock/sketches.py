@@ -60,7 +60,8 @@ class Sketches:
     Attributes
     ----------
     codes : ndarray of int8, shape (m * padded,)
-        [stage][block of 16 specifications][coordinate][specification].
+        [block of 16 specifications][coordinate][specification] of the first stage, then
+        [stage][specification][coordinate] of the others.
     residuals : ndarray of float32, shape (stages, padded)
     errors : ndarray of float32, shape (padded,)
     feature_codes : ndarray of int8, shape (2M * padded,), optional
