@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 import learndock as ld
 from catalogs import change_catalog
+from command_line import error_of, json_of, learndock
 from filled_docks import QuickChecks, described, spec, written_zip
 from learndock.dock import audit, folding, postgresql_catalog, writer
 from learndock.dock.tables import texts
@@ -27,6 +28,7 @@ from learndock.dock.text_index import text_index
 from learndock.errors import DockError, DockFormatError, InvalidArgument, MissingDependency, ReadOnlyDock
 from postgres_server import PASSWORD
 from spec_batches import made_specs
+from test_market import Market
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +65,7 @@ WRITING = """
 import sys
 import learndock as ld
 from spec_batches import made_specs
+from test_market import Market
 
 points, weights = made_specs(5, 3)
 with ld.Dock(sys.argv[1], actor=sys.argv[2]) as dock:
@@ -252,6 +255,31 @@ def test_the_folder_says_where_its_catalog_is(dock, url):
     assert json.loads((dock.path / "dock.json").read_text())["format"] == 2
     assert not (dock.path / "catalog.sqlite").exists()
     assert dock.catalog.startswith("postgresql+psycopg://tester@127.0.0.1:")
+
+
+def test_the_command_line_makes_docks_there_and_finds_them_again(tmp_path, url):
+    path, archive = tmp_path / "dock", written_zip(tmp_path / "one.zip", spec(1), described("Prices of houses"))
+    assert json_of("submit", path, archive, "--catalog", url)["id"] == "00000000"
+    assert not (path / "catalog.sqlite").exists()
+    assert [each["id"] for each in json_of("ls", path)] == ["00000000"]
+    assert learndock("doctor", path).exit_code == 0
+
+    market = Market(tmp_path / "market")
+    market.add("brought")
+    assert json_of("import-market", tmp_path / "second", market.root, "--catalog", url)["counts"] == {"usable": 1}
+    assert json_of("backup", path, tmp_path / "copy")["learnwares"] == 1
+    assert json_of("backup", path, tmp_path / "there", "--catalog", url)["learnwares"] == 1
+    for folder, there in (("second", True), ("copy", False), ("there", True)):
+        with ld.Dock(tmp_path / folder) as dock:
+            assert len(dock) == 1
+            assert dock.catalog.startswith("postgresql") == there
+
+
+def test_the_command_line_refuses_a_catalog_that_is_none(tmp_path):
+    archive = written_zip(tmp_path / "one.zip", spec(1), described("Prices of houses"))
+    error = error_of("submit", tmp_path / "dock", archive, "--catalog", "mysql://host/db")
+    assert error.startswith("catalog: expected a URL such as postgresql+psycopg://")
+    assert not (tmp_path / "dock").exists()
 
 
 def test_another_catalog_than_its_own_is_refused(dock, postgres_server, tmp_path, url):

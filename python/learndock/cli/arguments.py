@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AsJson",
+    "CatalogOption",
     "DockFolder",
     "EnvironmentOfModel",
     "EnvironmentOption",
@@ -35,6 +36,16 @@ __all__ = [
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print pure JSON on stdout instead of a table.")]
 DockFolder = Annotated[Path, typer.Argument(metavar="DOCK", help="Folder of the dock.", show_default=False)]
+CatalogOption = Annotated[
+    str | None,
+    typer.Option(
+        "--catalog",
+        metavar="URL",
+        help="Where the catalog of a new dock goes, such as postgresql+psycopg://user@host/database; the dock "
+        "remembers it. A password comes from PGPASSWORD or ~/.pgpass.  [default: a file in the folder]",
+        show_default=False,
+    ),
+]
 SemanticOption = Annotated[
     Path | None, typer.Option("--semantic", help="Semantic specification (JSON), if not the one in the zip.")
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from learndock.cli.arguments import AsJson, DockFolder, dock_to_read
+from learndock.cli.arguments import AsJson, CatalogOption, DockFolder, dock_to_read
 from learndock.cli.output import print_json, print_line, progress_bar
 
 __all__ = ["backup"]
@@ -21,11 +21,12 @@ def backup(
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy every byte, though hard links would do on this file system.")
     ] = False,
+    catalog: CatalogOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy the dock to a folder, in one state, though searches and changes go on."""
     with progress_bar() as move, dock_to_read(dock) as shelf:
-        path = shelf.backup(target, link=not copy, on_progress=move)
+        path = shelf.backup(target, catalog=catalog, link=not copy, on_progress=move)
         number = len(shelf)
     if as_json:
         print_json({"path": str(path), "learnwares": number})

@@ -9,6 +9,7 @@ import typer
 
 from learndock.cli.arguments import (
     AsJson,
+    CatalogOption,
     DockFolder,
     EnvironmentOfModel,
     EnvironmentOption,
@@ -41,6 +42,7 @@ def import_market(
     ] = None,
     isolation: IsolationOption = IsolationOfModel.auto,
     environment: EnvironmentOption = EnvironmentOfModel.current,
+    catalog: CatalogOption = None,
     seconds: SecondsOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +56,7 @@ def import_market(
     from learndock.market.folder import MarketFolder
 
     MarketFolder.find(market, market_id)  # before the dock is made
-    with progress_bar() as move, Dock(dock) as shelf:
+    with progress_bar() as move, Dock(dock, catalog=catalog) as shelf:
         report = brought(
             market,
             shelf,

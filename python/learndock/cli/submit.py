@@ -9,6 +9,7 @@ import typer
 
 from learndock.cli.arguments import (
     AsJson,
+    CatalogOption,
     DockFolder,
     EnvironmentOfModel,
     EnvironmentOption,
@@ -33,6 +34,7 @@ def submit(
     semantic: SemanticOption = None,
     isolation: IsolationOption = IsolationOfModel.auto,
     environment: EnvironmentOption = EnvironmentOfModel.current,
+    catalog: CatalogOption = None,
     seconds: SecondsOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +46,7 @@ def submit(
 
     existing_zip(archive)
     specification = semantic_in(semantic)
-    with spinner("Checking the learnware"), Dock(dock) as shelf:
+    with spinner("Checking the learnware"), Dock(dock, catalog=catalog) as shelf:
         report = shelf.submit(
             archive,
             specification,
