@@ -80,6 +80,15 @@ double largest_magnitude(const double* values, Index count) {
   return std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]));
 }
 
+double mean_of(const double* values, Index count) {
+  double sums[4] = {};
+  Index i = 0;
+  for (; i + 4 <= count; i += 4)
+    for (Index part = 0; part < 4; ++part) sums[part] += values[i + part];
+  for (; i < count; ++i) sums[0] += values[i];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) / static_cast<double>(count);
+}
+
 /// The candidate of the largest value; of equals the lowest.
 struct Best {
   double value = -infinity;
@@ -252,11 +261,7 @@ class Herd {
   /// What does not depend on the precision. False where float32 can't hold it.
   bool prepare_bounds(ThreadTeam& team) {
     const Index count = problem_.count, dim = problem_.dim;
-    double largest_mean = 0, sum = 0;
-    for (Index i = 0; i < count; ++i) {
-      largest_mean = std::max(largest_mean, std::abs(problem_.mean[i]));
-      sum += problem_.mean[i] / static_cast<double>(count);
-    }
+    const double largest_mean = largest_magnitude(problem_.mean, count), sum = mean_of(problem_.mean, count);
     const double steps = static_cast<double>(problem_.n) + 2;
     if (!(largest_mean * steps < largest_float_sum)) return false;
     // Kernel values are about as large as the means: their lower bounds are to be sharp there.
@@ -273,9 +278,9 @@ class Herd {
     rises_.assign(padded, 0.0f);
     bounds_.assign(padded, -float_infinity);
     for (Index i = 0; i < count; ++i) {
-      const double mean = problem_.mean[i];
-      rises_[i] = rounded_up(mean + 0x1p-22 * std::abs(mean) + slack);
-      bounds_[i] = rounded_up(mean);
+      const double mean = problem_.mean[i], up = 0x1p-23 * std::abs(mean) + 0x1p-100;
+      rises_[i] = static_cast<float>(mean + 3 * up + slack);
+      bounds_[i] = static_cast<float>(mean + up);
     }
     highest_.assign(tiles(), 0.0f);
     highest_of_block_.assign(blocks_, 0.0f);

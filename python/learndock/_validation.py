@@ -95,11 +95,14 @@ def float64(value: Any, name: str, *, ndim: int | None = None) -> FloatArray:
 
 def finite(array: npt.NDArray[Any], name: str) -> None:
     """Raise if the array holds NaN or infinity, or numbers so large that their squares overflow."""
-    good = np.isfinite(array)
-    if not good.all():
-        first = tuple(int(i) for i in np.argwhere(~good)[0])
+    if not array.size:
+        return
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        lowest, highest = array.min(), array.max()
+    if not (np.isfinite(lowest) and np.isfinite(highest)):
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise InvalidArgument(f"{name}: expected finite numbers, got {array[first]} at index {first}")
-    if array.dtype == np.float64 and array.size and max(-array.min(), array.max()) > _LARGEST_COORDINATE:
+    if array.dtype == np.float64 and max(-lowest, highest) > _LARGEST_COORDINATE:
         raise InvalidArgument(f"{name}: expected magnitudes up to {_LARGEST_COORDINATE:g}, got {np.abs(array).max():g}")
 
 
