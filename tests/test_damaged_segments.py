@@ -50,6 +50,24 @@ def test_a_search_says_that_the_dock_is_damaged(folder, method, label, at, value
         dock.search(spec, method=method, k=40)
 
 
+@pytest.mark.parametrize("rule", ["distance", "greedy", "auto", "greedy_dock"])
+@pytest.mark.parametrize("value", [0.0, 1e-300, -1.0, 1e-8, 1.0, 1e30, 1e300, -1e300])
+@pytest.mark.parametrize("at", [slice(None), slice(None, None, 2), 3])
+def test_wrong_norms_never_make_weights_that_are_no_numbers(folder, rule, value, at):
+    change(folder, "self_inner", at, value)
+    spec = user(np.zeros((1, 2)), [1.0], GAMMA)
+    with ld.Dock(folder.parent.parent, readonly=True) as dock:
+        try:
+            found = dock.search(spec, rule=rule, mixture=5)
+        except DockError as error:
+            assert "the dock is damaged" in str(error)
+        else:
+            assert all(np.isfinite(hit.mmd2) for hit in found.singles)
+            if found.mixture is not None:
+                assert np.isfinite(found.mixture.weights).all()
+                assert np.isfinite(found.mixture.mmd2)
+
+
 def test_a_segment_of_another_space_is_damaged(folder):
     tiles = np.load(folder / "tiles.npy")
     np.save(folder / "tiles.npy", np.ascontiguousarray(tiles[:, :1]))
