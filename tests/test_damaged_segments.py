@@ -57,15 +57,11 @@ def test_wrong_norms_never_make_weights_that_are_no_numbers(folder, rule, value,
     change(folder, "self_inner", at, value)
     spec = user(np.zeros((1, 2)), [1.0], GAMMA)
     with ld.Dock(folder.parent.parent, readonly=True) as dock:
-        try:
-            found = dock.search(spec, rule=rule, mixture=5)
-        except DockError as error:
-            assert "the dock is damaged" in str(error)
-        else:
-            assert all(np.isfinite(hit.mmd2) for hit in found.singles)
-            if found.mixture is not None:
-                assert np.isfinite(found.mixture.weights).all()
-                assert np.isfinite(found.mixture.mmd2)
+        found = dock.search(spec, rule=rule, mixture=5)
+    assert all(np.isfinite(hit.mmd2) for hit in found.singles)
+    if found.mixture is not None:
+        assert np.isfinite(found.mixture.weights).all()
+        assert np.isfinite(found.mixture.mmd2)
 
 
 def test_a_segment_of_another_space_is_damaged(folder):
