@@ -13,7 +13,7 @@ import pytest
 import learndock as ld
 from catalogs import change_catalog
 from filled_docks import add, checks, dock, spec, written_zip  # noqa: F401
-from learndock.dock import doctor
+from learndock.dock import doctor, strays
 from learndock.dock.incoming import incoming_copy
 from spec_batches import made_specs
 
@@ -226,23 +226,27 @@ def test_a_catalog_with_damaged_pages_is_found(filled):
         assert "catalog" in {problem.part for problem in broken.verify().problems}
 
 
-def test_orphans_are_listed_and_no_problem_and_living_writers_are_none(filled, add, tmp_path):  # noqa: F811
+@pytest.mark.parametrize("together", [1, 1000])
+def test_orphans_are_listed_and_no_problem_and_living_writers_are_none(filled, monkeypatch, together):
+    monkeypatch.setattr(strays, "_TOGETHER", together)
     left = [
         filled.path / "specs" / ".incoming-dead",
         filled.path / "specs" / "unnamed",
         filled.path / "zips" / ".incoming-dead",
-        filled.path / "zips" / "00000099.0123456789abcdef.zip",
+        *(filled.path / "zips" / f"{name}.0123456789abcdef.zip" for name in ("00000000", "00000099", "not-an-id")),
     ]
     for path in left[:3]:
         path.mkdir()
-    left[3].write_bytes(b"left behind")
+    for path in left[3:]:
+        path.write_bytes(b"left behind")
     with incoming_copy(filled.zip_path("00000000"), filled.path / "zips"):
         report = filled.verify()
     assert report.ok
     assert report.orphans == tuple(sorted(left))
-    assert "4 orphans" in repr(report)
+    assert "6 orphans" in repr(report)
     filled.optimize()
     assert filled.verify().orphans == ()
+    assert len(list((filled.path / "zips").iterdir())) == 3
 
 
 def test_while_another_writes_its_files_are_no_orphans(filled):

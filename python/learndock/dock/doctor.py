@@ -20,6 +20,7 @@ from learndock.dock.incoming import abandoned
 from learndock.dock.segments import Segment, open_segment, orphans, segment_checksum_faults
 from learndock.dock.sketching import damaged_sketches, unnamed_sketches
 from learndock.dock.store import segment_of
+from learndock.dock.strays import stray_zips
 from learndock.dock.tables import learnwares, pending
 from learndock.dock.verify_report import Problem, VerifyReport
 from learndock.dock.zips import sha256_of
@@ -312,7 +313,7 @@ def _unnamed(layout: Layout, catalog: Catalog) -> tuple[Path, ...]:
     with catalog.reading() as connection:
         stray = [
             *orphans(layout.specs, rows.all_segments(connection)),
-            *layout.stray_zips(rows.zip_rows(connection)),
+            *stray_zips(layout, connection),
             *unnamed_sketches(layout, connection),
         ]
     return tuple(sorted([*stray, *abandoned(layout.zips)]))

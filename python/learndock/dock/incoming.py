@@ -67,7 +67,7 @@ def incoming_copy(source: Path, zips: Path) -> Iterator[Incoming]:
 def abandoned(zips: Path) -> list[Path]:
     """Copies whose maker was killed: nobody holds the lock of their folder."""
     found = []
-    for folder in zips.glob(f"{_PREFIX}*"):
+    for folder in _folders(zips):
         with _taken(folder) as taken:
             if taken:
                 found.append(folder)
@@ -76,10 +76,16 @@ def abandoned(zips: Path) -> list[Path]:
 
 def remove_abandoned(zips: Path) -> None:
     """Delete copies whose maker was killed."""
-    for folder in zips.glob(f"{_PREFIX}*"):
+    for folder in _folders(zips):
         with _taken(folder) as taken:
             if taken:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(zips: Path) -> list[Path]:
+    """The copies among a million of zips; `glob` would hold them all."""
+    with os.scandir(zips) as entries:
+        return [zips / entry.name for entry in entries if entry.name.startswith(_PREFIX)]
 
 
 def _owned_folder(zips: Path) -> tuple[Path, int]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from learndock import _core
 from learndock._durable import make_folders, replaced_file
@@ -71,11 +69,6 @@ class Layout:
     def zip(self, learnware_id: int, sha256: str) -> Path:
         """The zip of one learnware: another content, another name, so that an update overwrites nothing."""
         return self.zips / f"{learnware_name(learnware_id)}.{sha256[:_SHOWN_OF_SHA256]}.zip"
-
-    def stray_zips(self, rows: Mapping[int, Any]) -> list[Path]:
-        """Zips of which no row has id and zip_sha256: where no writer is at work, what one left that died."""
-        named = {self.zip(number, row.zip_sha256) for number, row in rows.items()}
-        return sorted(set(self.zips.glob("*.zip")) - named)
 
     def segment(self, name: str) -> Path:
         """The folder of one segment."""

@@ -34,6 +34,9 @@ __all__ = ["SemanticIndex"]
 
 # Changed learnwares beyond which the bitmaps are made anew.
 _MOST_CHANGED = 10_000
+# Ids that a bitmap grows by at a time, a KiB of bits: NumPy keeps some arrays of each smaller size for later, and a
+# dock that grows would go through all sizes.
+_GROWTH = 8192
 # Answers to questions with texts that are kept.
 _MOST_ANSWERS = 32
 
@@ -119,7 +122,7 @@ def _holders(key: str, value: str) -> sa.Select[tuple[int]]:
 
 def _bits(ids: IndexArray) -> Bits:
     """Bits of ascending ids."""
-    held = np.zeros(int(ids[-1]) + 1 if ids.size else 0, dtype=bool)
+    held = np.zeros((int(ids[-1]) // _GROWTH + 1) * _GROWTH if ids.size else 0, dtype=bool)
     held[ids] = True
     return np.packbits(held)
 

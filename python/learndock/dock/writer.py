@@ -28,6 +28,7 @@ from learndock.dock.sketching import (
 )
 from learndock.dock.space import Space
 from learndock.dock.store import SpaceView, SpecStore, pending_of
+from learndock.dock.strays import stray_zips
 from learndock.dock.tables import USABLE, learnwares, pending, segments
 from learndock.errors import DockError, InvalidArgument, LearndockError, UnknownLearnware
 from learndock.learnware.meaning import OutputMeaning
@@ -456,7 +457,7 @@ class Writer:
         with self._changing():
             with self._catalog.reading() as connection:
                 named = rows.all_segments(connection)
-                stray = self._layout.stray_zips(rows.zip_rows(connection))
+                stray = list(stray_zips(self._layout, connection))
             for path in orphans(self._layout.specs, named):
                 remove_segment(path)
             for path in stray:
