@@ -23,8 +23,9 @@ constexpr double group_radius = 4.0;
 /// Largest sqrt(gamma) times error of a rounded row for which the bound of the header holds.
 constexpr double largest_row_delta = 0.002;
 
-/// Below, the rounding of the points costs as much as it saves; measured on AMD Zen 5 with K = 100.
-constexpr Index fewest_dims = 32;
+/// Below, the rounding of the points costs as much as it saves; measured on AMD Zen 5 with K = 64 and 100, by AVX2 and
+/// AVX-512.
+constexpr Index fewest_dims = 16;
 constexpr Index fewest_rows_a_group = 16;
 
 /// Rows of less weight than 2^-30 of the largest are bounded by the weight itself.
