@@ -14,6 +14,25 @@ from learndock import _core, kernels
 EPSILON32 = float(np.finfo(np.float32).eps)
 
 
+def _room(sketch_set, queries):
+    return np.empty(len(queries) * sketch_set.padded, np.int16)
+
+
+def upper_half(numbers):
+    """Of the bits of numbers that are not negative in float32: what is kept of bounds, and orders as they do."""
+    return np.asarray(numbers, np.float32).view(np.uint32) >> 16
+
+
+def promising_of(sketch_set, queries, hidden, correlation, count, threads):
+    return sketch_set.promising(queries, hidden, correlation, count, _room(sketch_set, queries), threads)
+
+
+def within_of(sketch_set, queries, hidden, reach, threads):
+    bounds = _room(sketch_set, queries)
+    sketch_set.promising(queries, hidden, 0.5, 0, bounds, threads)
+    return sketch_set.within(queries, hidden, bounds, reach, threads)
+
+
 @dataclass
 class Made:
     """Embeddings as a dock stores them, a map, and their sketches in one set of several batches."""
@@ -123,10 +142,11 @@ def assert_passes_agree(of, query):
     """What the passes over all find near, and how they rank, is what bounds and guesses one by one say."""
     every = np.arange(of.sketch_set.total)
     bounds, guesses = of.sketch_set.refine(query, 0.5, 0, every, 1)
-    for reach in (-1.0, 0.0, *np.quantile(bounds, [0.3, 0.8]).astype(np.float32), 3.2e38):
-        (places,) = of.sketch_set.within([query], [None], [float(reach)], 1)
-        assert np.array_equal(places, np.flatnonzero(bounds <= np.float32(reach)))
-    best = of.sketch_set.promising([query], [None], 0.5, len(every), 1)[0]
+    assert within_of(of.sketch_set, [query], [None], [-1.0], 1)[0].size == 0
+    for reach in (0.0, *np.quantile(bounds, [0.3, 0.8]).astype(np.float32), 3.2e38):
+        (places,) = within_of(of.sketch_set, [query], [None], [float(reach)], 1)
+        assert np.array_equal(places, np.flatnonzero(upper_half(bounds) <= upper_half(reach)))
+    best = promising_of(of.sketch_set, [query], [None], 0.5, len(every), 1)[0]
     assert np.array_equal(best, np.lexsort((every, guesses)))
 
 
@@ -189,12 +209,12 @@ def climb() -> None:
     of = ladder_case(rng, dim=2, count=2100, stages=(3, 8), cuts=(1030,), ragged=False)
     users = [of.query(rng.normal(size=(3, 2)), rng.dirichlet(np.ones(3)))[0] for _ in range(7)]
     reach = [float(of.bounds(user, 0)[i]) for i, user in enumerate(users)]
-    best = [of.sketch_set.promising([user], [None], 0.5, 9, 1)[0] for user in users]
-    within = [of.sketch_set.within([user], [None], [own], 1)[0] for user, own in zip(users, reach, strict=True)]
+    best = [promising_of(of.sketch_set, [user], [None], 0.5, 9, 1)[0] for user in users]
+    within = [within_of(of.sketch_set, [user], [None], [own], 1)[0] for user, own in zip(users, reach, strict=True)]
     for together in range(1, 8):
         asked = users[:together], [None] * together
-        assert np.array_equal(of.sketch_set.promising(*asked, 0.5, 9, 2), best[:together])
-        for one, alone in zip(of.sketch_set.within(*asked, reach[:together], 2), within, strict=False):
+        assert np.array_equal(promising_of(of.sketch_set, *asked, 0.5, 9, 2), best[:together])
+        for one, alone in zip(within_of(of.sketch_set, *asked, reach[:together], 2), within, strict=False):
             assert np.array_equal(one, alone)
     for user in users:
         assert_passes_agree(of, user)

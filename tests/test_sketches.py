@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import reference
 from learndock import _core, kernels
-from sketch_ladder import assert_bounds_are_close, assert_bounds_hold, ladder_case, made
+from sketch_ladder import assert_bounds_are_close, assert_bounds_hold, ladder_case, made, promising_of, within_of
 from test_instruction_sets import BUILT, run_forced, skip_if_absent
 
 # Of a case drawn at random: how the embeddings lie, what their weights are, and where the landmarks are.
@@ -187,19 +187,19 @@ def test_places_are_refined_in_any_order_and_more_than_once(of, user):
 
 
 def test_what_is_hidden_is_never_found(of, user):
-    (best,) = of.sketch_set.promising([user], [None], 0.3, 90, 1)
+    (best,) = promising_of(of.sketch_set, [user], [None], 0.3, 90, 1)
     hidden = np.random.default_rng(1).random(90) < 0.5
     hidden[best[:3]] = True
-    seen, everything = of.sketch_set.promising([user, user], [hidden, None], 0.3, 90, 1)
+    seen, everything = promising_of(of.sketch_set, [user, user], [hidden, None], 0.3, 90, 1)
     shown = [place for place in best if not hidden[place]]
     assert seen.tolist() == shown + [-1] * (90 - len(shown))
     assert np.array_equal(everything, best)
-    seen, everything = of.sketch_set.within([user, user], [hidden, None], [3.2e38, 3.2e38], 1)
+    seen, everything = within_of(of.sketch_set, [user, user], [hidden, None], [3.2e38, 3.2e38], 1)
     assert np.array_equal(seen, np.flatnonzero(~hidden))
     assert np.array_equal(everything, np.arange(90))
     none = [np.ones(90, dtype=bool)]
-    assert of.sketch_set.promising([user], none, 0.3, 5, 1).tolist() == [[-1] * 5]
-    assert [len(one) for one in of.sketch_set.within([user], none, [3.2e38], 1)] == [0]
+    assert promising_of(of.sketch_set, [user], none, 0.3, 5, 1).tolist() == [[-1] * 5]
+    assert [len(one) for one in within_of(of.sketch_set, [user], none, [3.2e38], 1)] == [0]
 
 
 def test_what_is_found_is_the_same_for_any_number_of_threads_ties_by_place():
@@ -213,11 +213,11 @@ def test_what_is_found_is_the_same_for_any_number_of_threads_ties_by_place():
     )  # fmt: skip
     users = [of.query(rng.normal(size=(3, 2)), np.full(3, 1 / 3))[0] for _ in range(40)]
     reach = [float(np.quantile(of.bounds(user, 0), 0.3)) for user in users]
-    best = of.sketch_set.promising(users, [None] * 40, 0.3, 300, 1)
-    within = of.sketch_set.within(users, [None] * 40, reach, 1)
+    best = promising_of(of.sketch_set, users, [None] * 40, 0.3, 300, 1)
+    within = within_of(of.sketch_set, users, [None] * 40, reach, 1)
     for threads in (2, 4, 7):
-        assert np.array_equal(of.sketch_set.promising(users, [None] * 40, 0.3, 300, threads), best)
-        again = of.sketch_set.within(users, [None] * 40, reach, threads)
+        assert np.array_equal(promising_of(of.sketch_set, users, [None] * 40, 0.3, 300, threads), best)
+        again = within_of(of.sketch_set, users, [None] * 40, reach, threads)
         assert all(np.array_equal(one, other) for one, other in zip(again, within, strict=True))
     # Places of equal embeddings have equal guesses, and come in order.
     for row in best:
@@ -234,7 +234,7 @@ def test_the_best_are_good_guesses():
         points = of.points[i] + 0.1 * rng.normal(size=of.points[i].shape)
         query, own = of.query(points, of.weights[i])
         nearest = int(np.argmin(of.searched(points, np.asarray(of.weights[i], dtype=np.float64), own)))
-        found += nearest in of.sketch_set.promising([query], [None], 0.3, 9, 1)
+        found += nearest in promising_of(of.sketch_set, [query], [None], 0.3, 9, 1)
     assert found >= 36
 
 
@@ -271,14 +271,14 @@ def test_residuals_that_are_no_numbers_prove_nothing_and_are_never_among_the_bes
     errors[1::3] = np.nan
     sketch_set = _core.SketchSet(of.core, [(codes, residuals, errors, 40)])
     query, _ = of.query(of.points[0], of.weights[0])
-    (best,) = sketch_set.promising([query], [None], 0.5, 40, 2)
+    (best,) = promising_of(sketch_set, [query], [None], 0.5, 40, 2)
     assert sorted(best[best >= 0]) == [i for i in range(40) if i % 3]
     bounds, guesses = sketch_set.refine(query, float("nan"), 1, np.arange(40), 1)
     assert (bounds[::3] == 0).all()
     assert (bounds[1::3] == 0).all()
     assert np.isnan(guesses).all()
-    assert set(range(0, 40, 3)) <= set(sketch_set.within([query], [None], [0.0], 1)[0].tolist())
-    assert sketch_set.promising([query], [None], float("nan"), 40, 1).tolist() == [[-1] * 40]
+    assert set(range(0, 40, 3)) <= set(within_of(sketch_set, [query], [None], [0.0], 1)[0].tolist())
+    assert promising_of(sketch_set, [query], [None], float("nan"), 40, 1).tolist() == [[-1] * 40]
 
 
 def arguments(**changes):
@@ -335,13 +335,13 @@ def test_sketches_that_do_not_fit_are_refused(of, user):
             _core.SketchSet(of.core, [parts])
     for hidden in ([], [np.zeros(89, dtype=bool)]):
         with pytest.raises(ValueError, match="hidden"):
-            of.sketch_set.promising([user], hidden, 0.3, 1, 1)
+            promising_of(of.sketch_set, [user], hidden, 0.3, 1, 1)
         with pytest.raises(ValueError, match="hidden"):
-            of.sketch_set.within([user], hidden, [1.0], 1)
+            within_of(of.sketch_set, [user], hidden, [1.0], 1)
     with pytest.raises(ValueError, match="reach"):
-        of.sketch_set.within([user], [None], [], 1)
+        within_of(of.sketch_set, [user], [None], [], 1)
     with pytest.raises(ValueError, match="count"):
-        of.sketch_set.promising([user], [None], 0.3, -1, 1)
+        promising_of(of.sketch_set, [user], [None], 0.3, -1, 1)
     with pytest.raises(ValueError, match="chosen"):
         of.sketch_set.refine(user, 0.3, 0, np.array([90]), 1)
     with pytest.raises(ValueError, match="chosen"):
@@ -351,18 +351,18 @@ def test_sketches_that_do_not_fit_are_refused(of, user):
     other = ladder_case(np.random.default_rng(1), dim=3, count=5, stages=(4,))
     strange = other.query(other.points[0], other.weights[0])[0]
     with pytest.raises(ValueError, match="queries"):
-        of.sketch_set.promising([strange], [None], 0.3, 1, 1)
+        promising_of(of.sketch_set, [strange], [None], 0.3, 1, 1)
     with pytest.raises(ValueError, match="queries"):
-        of.sketch_set.within([strange], [None], [1.0], 1)
+        within_of(of.sketch_set, [strange], [None], [1.0], 1)
 
 
 def test_an_empty_set_and_no_users_are_no_error(of, user):
     empty = _core.SketchSet(of.core, [])
-    assert empty.promising([user], [None], 0.3, 3, 1).tolist() == [[-1] * 3]
-    assert empty.within([user], [None], [1.0], 1)[0].tolist() == []
-    assert of.sketch_set.promising([], [], 0.3, 3, 1).shape == (0, 3)
-    assert of.sketch_set.within([], [], [], 1) == []
-    assert of.sketch_set.promising([user], [None], 0.3, 0, 1).shape == (1, 0)
+    assert promising_of(empty, [user], [None], 0.3, 3, 1).tolist() == [[-1] * 3]
+    assert within_of(empty, [user], [None], [1.0], 1)[0].tolist() == []
+    assert promising_of(of.sketch_set, [], [], 0.3, 3, 1).shape == (0, 3)
+    assert within_of(of.sketch_set, [], [], [], 1) == []
+    assert promising_of(of.sketch_set, [user], [None], 0.3, 0, 1).shape == (1, 0)
 
 
 def test_sketches_are_the_same_for_any_number_of_threads(of):

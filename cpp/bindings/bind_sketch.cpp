@@ -123,10 +123,15 @@ class SketchSet {
 
   Index total() const { return total_; }
 
+  Index padded() const { return padded_total(batches_); }
+
   Array<Index> promising(const std::vector<const SketchQuery*>& queries,
                          const std::vector<std::optional<py::array>>& hidden, float correlation, Index count,
-                         int threads) const {
+                         const py::array& bounds_argument, int threads) const {
     if (count < 0) throw py::value_error("count: expected 0 or more");
+    auto bounds = bounds_of(queries, bounds_argument);
+    if (!bounds.writeable()) throw py::value_error("bounds: expected an array that can be written to");
+    std::int16_t* to_bounds = bounds.mutable_data();
     const Masks masks(*this, queries, hidden);
     Array<Index> places(Shape{static_cast<py::ssize_t>(queries.size()), count});
     Index* to = places.mutable_data();
@@ -134,14 +139,17 @@ class SketchSet {
       // Plain memory from here on: other Python threads may run.
       const py::gil_scoped_release released;
       ThreadTeam team(pass_execution(queries.size(), threads));
-      promising_sketches({*map_, batches_, queries, masks.data}, correlation, count, team, to);
+      promising_sketches({*map_, batches_, queries, masks.data}, correlation, count, team, to_bounds, to);
     }
     return places;
   }
 
   std::vector<Array<Index>> within(const std::vector<const SketchQuery*>& queries,
-                                   const std::vector<std::optional<py::array>>& hidden, const std::vector<float>& reach,
+                                   const std::vector<std::optional<py::array>>& hidden,
+                                   const py::array& bounds_argument, const std::vector<float>& reach,
                                    int threads) const {
+    const auto bounds = bounds_of(queries, bounds_argument);
+    const std::int16_t* kept = bounds.data();
     require_size(static_cast<Index>(reach.size()), static_cast<Index>(queries.size()), "reach");
     const Masks masks(*this, queries, hidden);
     std::vector<std::vector<Index>> found;
@@ -149,7 +157,7 @@ class SketchSet {
       // As above: plain memory only.
       const py::gil_scoped_release released;
       ThreadTeam team(pass_execution(queries.size(), threads));
-      found = sketches_within({*map_, batches_, queries, masks.data}, reach.data(), team);
+      found = sketches_within({*map_, batches_, queries, masks.data}, kept, reach.data(), team);
     }
     std::vector<Array<Index>> places;
     for (const std::vector<Index>& one : found) places.emplace_back(static_cast<py::ssize_t>(one.size()), one.data());
@@ -198,6 +206,12 @@ class SketchSet {
       }
     }
   };
+
+  Array<std::int16_t> bounds_of(const std::vector<const SketchQuery*>& queries, const py::array& argument) const {
+    const auto bounds = require<std::int16_t>(argument, "bounds", 1);
+    require_size(bounds.shape(0), static_cast<Index>(queries.size()) * padded(), "bounds");
+    return bounds;
+  }
 
   Execution pass_execution(std::size_t queries, int threads) const {
     constexpr double coordinate_time = 0.04;
@@ -251,9 +265,11 @@ void bind_sketch(py::module_& module) {
            }),
            py::arg("map"), py::arg("batches"))
       .def_property_readonly("total", &SketchSet::total)
+      .def_property_readonly("padded", &SketchSet::padded)
       .def("promising", &SketchSet::promising, py::arg("queries"), py::arg("hidden"), py::arg("correlation"),
-           py::arg("count"), py::arg("threads"))
-      .def("within", &SketchSet::within, py::arg("queries"), py::arg("hidden"), py::arg("reach"), py::arg("threads"))
+           py::arg("count"), py::arg("bounds"), py::arg("threads"))
+      .def("within", &SketchSet::within, py::arg("queries"), py::arg("hidden"), py::arg("bounds"), py::arg("reach"),
+           py::arg("threads"))
       .def("refine", &SketchSet::refine, py::arg("query"), py::arg("correlation"), py::arg("stage"), py::arg("chosen"),
            py::arg("threads"));
 

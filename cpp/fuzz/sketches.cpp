@@ -83,7 +83,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const Index count = input.size(0, total);
   std::vector<Index> places(static_cast<std::size_t>(count));
-  promising_sketches(search, correlation, count, team, places.data());
+  std::vector<std::int16_t> kept(static_cast<std::size_t>(padded_total(batches)));
+  promising_sketches(search, correlation, count, team, kept.data(), places.data());
   std::vector<Index> found;
   for (const Index place : places)
     if (place != -1) found.push_back(place);
@@ -92,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(std::adjacent_find(found.begin(), found.end()) == found.end());
 
   const float reach = input.any<float>();
-  const std::vector<Index> within = sketches_within(search, &reach, team)[0];
+  const std::vector<Index> within = sketches_within(search, kept.data(), &reach, team)[0];
   for (const Index place : within) require(place >= 0 && place < total && (allowed(place) || !(reach < 3.3e38F)));
 
   std::vector<Index> all(static_cast<std::size_t>(total));

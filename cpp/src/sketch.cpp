@@ -53,6 +53,13 @@ Index lowest_bit(unsigned bits) {
   return bit;
 }
 
+/// The upper half of the bits of a number that is not negative: those of one at most as large, which order alike.
+std::int16_t upper_half(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<std::int16_t>(bits >> 16);
+}
+
 /// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
 class Smallest {
  public:
@@ -130,9 +137,11 @@ struct Piece {
   const Sketches* batch;
   Index first_block, blocks;
   Index place;  ///< of its first sketch in all batches
+  Index lane;   ///< of its first sketch in all bounds of a query
 
   Index first() const { return first_block * tile_lanes; }
   Index count() const { return std::min(blocks * tile_lanes, batch->count - first()); }
+  Index lanes() const { return blocks * tile_lanes; }
 };
 
 /// take(i, place) for the sketches of a piece whose bit is set and that may be returned to query q.
@@ -149,38 +158,16 @@ void for_each_taken(const SketchSearch& search, const Piece& piece, Index q, con
 
 std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
   std::vector<Piece> pieces;
-  Index place = 0;
+  Index place = 0, lane = 0;
   for (const Sketches& batch : batches) {
-    for (Index block = 0; block < batch.blocks(); block += pass_blocks)
-      pieces.push_back({&batch, block, std::min(pass_blocks, batch.blocks() - block), place + block * tile_lanes});
+    for (Index block = 0; block < batch.blocks(); block += pass_blocks) {
+      const Index first = block * tile_lanes;
+      pieces.push_back({&batch, block, std::min(pass_blocks, batch.blocks() - block), place + first, lane + first});
+    }
     place += batch.count;
+    lane += batch.blocks() * tile_lanes;
   }
   return pieces;
-}
-
-/// visit(piece, number, q, sums, worker) for all pieces and queries, with the squared distances of the first stage.
-template <class Visit>
-void for_each_piece(const SketchSearch& search, const std::vector<Piece>& pieces, ThreadTeam& team,
-                    const Visit& visit) {
-  constexpr Index stride = pass_blocks * tile_lanes, together = 8;
-  const Index width = search.map.stages()[0], query_count = static_cast<Index>(search.queries.size());
-  std::vector<float> coordinates(query_count * width);
-  for (Index q = 0; q < query_count; ++q)
-    std::copy_n(search.queries[q]->coordinates.data(), width, &coordinates[q * width]);
-  std::vector<AlignedArray<float>> scratch(team.size());
-  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
-    const Piece& piece = pieces[number];
-    float* sums = scratch[worker].reserve(together * stride);
-    const SketchBlocks blocks = first_stage(search.map, *piece.batch, piece.first_block, piece.blocks);
-    for (Index q = 0; q < query_count; ++q) {
-      if (q % together == 0) {
-        std::fill_n(sums, together * stride, 0.0f);
-        active_kernels().sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width,
-                                          sums, stride);
-      }
-      visit(piece, number, q, sums + q % together * stride, worker);
-    }
-  });
 }
 
 }  // namespace
@@ -338,25 +325,51 @@ void values_at_points(const PackedEmbeddings<float>& batch, const double* points
   });
 }
 
-void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team, Index* places) {
+Index padded_total(const std::vector<Sketches>& batches) {
+  Index total = 0;
+  for (const Sketches& batch : batches) total += batch.blocks() * tile_lanes;
+  return total;
+}
+
+void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
+                        std::int16_t* bounds, Index* places) {
+  constexpr Index together = 8;  // queries that a piece in the first cache meets at a time
   struct Scratch {
-    AlignedArray<float> guesses;
+    AlignedArray<float> sums, values;
     std::uint16_t at_most[pass_blocks];
     std::vector<Smallest> best;
   };
+  const CpuKernels& kernels = active_kernels();
   const auto query_count = static_cast<Index>(search.queries.size());
+  const Index width = search.map.stages()[0];
+  std::vector<float> coordinates(query_count * width);
+  for (Index q = 0; q < query_count; ++q)
+    std::copy_n(search.queries[q]->coordinates.data(), width, &coordinates[q * width]);
+  const std::vector<Piece> pieces = pieces_of(search.batches);
   std::vector<Scratch> scratch(team.size());
   for (Scratch& own : scratch) own.best.assign(query_count, Smallest(count));
-  const auto visit = [&](const Piece& piece, Index, Index q, const float* sums, int worker) {
+  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
+    const Piece& piece = pieces[number];
+    const float *residuals = piece.batch->residuals + piece.first(), *errors = piece.batch->errors + piece.first();
     Scratch& own = scratch[worker];
-    float* guesses = own.guesses.reserve(pass_blocks * tile_lanes);
-    Smallest& smallest = own.best[q];
-    active_kernels().sketch_guesses(sums, piece.batch->residuals + piece.first(), piece.blocks,
-                                    comparison(search.map, *search.queries[q], correlation, 0), smallest.limit(),
-                                    guesses, own.at_most);
-    for_each_taken(search, piece, q, own.at_most, [&](Index i, Index place) { smallest.add(guesses[i], place); });
-  };
-  for_each_piece(search, pieces_of(search.batches), team, visit);
+    constexpr Index most_lanes = pass_blocks * tile_lanes;
+    float *sums = own.sums.reserve(together * most_lanes), *values = own.values.reserve(most_lanes);
+    const SketchBlocks blocks = first_stage(search.map, *piece.batch, piece.first_block, piece.blocks);
+    for (Index q = 0; q < query_count; ++q) {
+      if (q % together == 0) {
+        std::fill_n(sums, together * most_lanes, 0.0f);
+        kernels.sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width, sums,
+                                 most_lanes);
+      }
+      const float* of_query = sums + q % together * most_lanes;
+      const SketchComparison with = comparison(search.map, *search.queries[q], correlation, 0);
+      kernels.short_bounds(of_query, residuals, errors, piece.blocks, with,
+                           bounds + piece.lane * query_count + q * piece.lanes());
+      Smallest& smallest = own.best[q];
+      kernels.sketch_guesses(of_query, residuals, piece.blocks, with, smallest.limit(), values, own.at_most);
+      for_each_taken(search, piece, q, own.at_most, [&](Index i, Index place) { smallest.add(values[i], place); });
+    }
+  });
   for (Index q = 0; q < query_count; ++q) {
     std::vector<std::pair<float, Index>> all;
     for (const Scratch& own : scratch) all.insert(all.end(), own.best[q].held().begin(), own.best[q].held().end());
@@ -365,25 +378,22 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
   }
 }
 
-std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const float* reach, ThreadTeam& team) {
-  struct Scratch {
-    AlignedArray<float> bounds;
-    std::uint16_t at_most[pass_blocks];
-  };
+std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const std::int16_t* bounds,
+                                                const float* reach, ThreadTeam& team) {
   const auto query_count = static_cast<Index>(search.queries.size());
   const std::vector<Piece> pieces = pieces_of(search.batches);
-  std::vector<Scratch> scratch(team.size());
   // Of each piece and query, so that places come out in order.
   std::vector<std::vector<Index>> parts(pieces.size() * search.queries.size());
-  const auto visit = [&](const Piece& piece, Index number, Index q, const float* sums, int worker) {
-    Scratch& own = scratch[worker];
-    active_kernels().sketch_bounds(sums, piece.batch->residuals + piece.first(), piece.batch->errors + piece.first(),
-                                   piece.blocks, comparison(search.map, *search.queries[q], 0, 0), reach[q],
-                                   own.bounds.reserve(pass_blocks * tile_lanes), own.at_most);
-    std::vector<Index>& found = parts[number * query_count + q];
-    for_each_taken(search, piece, q, own.at_most, [&](Index, Index place) { found.push_back(place); });
-  };
-  for_each_piece(search, pieces, team, visit);
+  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int) {
+    const Piece& piece = pieces[number];
+    std::uint16_t at_most[pass_blocks];
+    for (Index q = 0; q < query_count; ++q) {
+      active_kernels().halves_at_most(bounds + piece.lane * query_count + q * piece.lanes(), piece.blocks,
+                                      reach[q] >= 0 ? upper_half(reach[q]) : -1, at_most);
+      std::vector<Index>& found = parts[number * query_count + q];
+      for_each_taken(search, piece, q, at_most, [&](Index, Index place) { found.push_back(place); });
+    }
+  });
   std::vector<std::vector<Index>> within(search.queries.size());
   for (std::size_t part = 0; part < parts.size(); ++part) {
     std::vector<Index>& of_query = within[part % search.queries.size()];
@@ -438,7 +448,7 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
         errors[lane] = batch.errors[at];
       }
       std::uint16_t unused = 0;
-      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, 0, found, &unused);
+      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, found);
       active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
       std::copy_n(found, here, bounds + begin);
       std::copy_n(guessed, here, guesses + begin);

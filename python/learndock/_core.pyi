@@ -64,18 +64,22 @@ class SketchSet:
     ) -> None: ...
     @property
     def total(self) -> int: ...
+    @property
+    def padded(self) -> int: ...
     def promising(
         self,
         queries: Sequence[SketchQuery],
         hidden: Sequence[npt.NDArray[np.bool_] | None],
         correlation: float,
         count: int,
+        bounds: npt.NDArray[np.int16],
         threads: int,
     ) -> _Int64: ...
     def within(
         self,
         queries: Sequence[SketchQuery],
         hidden: Sequence[npt.NDArray[np.bool_] | None],
+        bounds: npt.NDArray[np.int16],
         reach: Sequence[float],
         threads: int,
     ) -> list[_Int64]: ...

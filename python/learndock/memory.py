@@ -14,7 +14,7 @@ __all__ = ["MemoryEstimate", "at_once", "estimate", "mmd2_bytes"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
-_DOUBLE, _FLOAT = 8, 4
+_DOUBLE, _FLOAT, _SHORT = 8, 4, 2
 # Pairs that L-BFGS keeps, each a step and a change of the gradient.
 _KEPT_PAIRS = 20
 # Up to here a fit compares all pairs of rows; up to here it works in float64; below here herding starts with float32.
@@ -110,8 +110,9 @@ def search_bytes(docked: int) -> tuple[int, int]:
 
 def certified_bytes(docked: int, *, chance: bool = False) -> tuple[int, int]:
     """The same for a search by sketches."""
-    # A user has places and bounds of what is near, at most a third of the dock; the dock has ids, self products, masks.
-    each = (_DOUBLE + 2 * _FLOAT) * docked
+    # A user has short bounds by the first stage, places and bounds of what is near, at most a third of the dock; the
+    # dock has ids, self products, masks.
+    each = (_DOUBLE + 2 * _FLOAT + _SHORT) * docked
     # Bounds that hold with a chance are made of all that the proven ones leave, which may be all, and put in order.
     return each + (4 * _DOUBLE * docked if chance else 0), 3 * _DOUBLE * docked
 

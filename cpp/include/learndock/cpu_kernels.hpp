@@ -180,13 +180,20 @@ struct CpuKernels {
   /// sum_i (scales[i] codes[i] - coordinates[i])^2.
   float (*sketch_row_distance)(const std::int8_t* codes, const float* scales, const float* coordinates, Index count);
 
-  /// Of these sums, lower bounds of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
+  /// Of these sums, lower bounds of MMD^2.
   void (*sketch_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
-                        const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most);
+                        const SketchComparison& with, float* bounds);
 
-  /// The same of guesses of MMD^2.
+  /// The upper halves of their bits, which are those of bounds too and order alike.
+  void (*short_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
+                       const SketchComparison& with, std::int16_t* halves);
+
+  /// Guesses of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
   void (*sketch_guesses)(const float* sums, const float* residuals, Index blocks, const SketchComparison& with,
                          float limit, float* guesses, std::uint16_t* at_most);
+
+  /// Bit i of at_most[block] is set where lane i of the block [blocks][tile_lanes] is at most the limit.
+  void (*halves_at_most)(const std::int16_t* halves, Index blocks, std::int16_t limit, std::uint16_t* at_most);
 
   /// cosines[j] = sum_i w_i cos <frequency_j, x_i> and sines[j] for the frequencies of the tiles, in quarter turns for
   /// each unit of length; phases stay below 2^50.

@@ -98,12 +98,19 @@ struct SketchSearch {
   const std::vector<const std::uint8_t*>& hidden;
 };
 
-/// Places with the smallest guesses by the first stage, `count` for each query, ascending by (guess, place); -1 where
-/// there are fewer. A guess of MMD^2 is ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q.
-void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team, Index* places);
+/// Lanes of all batches: how many bounds of the first stage there are for one query.
+Index padded_total(const std::vector<Sketches>& batches);
 
-/// Places whose lower bound by the first stage is at most the query's reach, ascending, for each query.
-std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const float* reach, ThreadTeam& team);
+/// Places with the smallest guesses by the first stage, `count` for each query, ascending by (guess, place); -1 where
+/// there are fewer. A guess of MMD^2 is ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q. Leaves the lower
+/// bounds of the first stage in bounds [queries * padded_total], for sketches_within: the upper halves of their bits,
+/// which are bounds too and half to be written and read.
+void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
+                        std::int16_t* bounds, Index* places);
+
+/// Places whose lower bound in `bounds` is at most the query's reach, ascending, for each query.
+std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const std::int16_t* bounds,
+                                                const float* reach, ThreadTeam& team);
 
 /// ||c_P - c_Q||^2 by all coordinates, for the embeddings of one block.
 void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,

@@ -78,24 +78,33 @@ inline unsigned lanes_at_most(Vec<float> x, float limit) {
 #endif
 }
 
-void sketch_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,
-                   const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most) {
-  constexpr int lanes = lanes_of<float>;
+/// Lower bounds of MMD^2 for the lanes from `at` on.
+inline Vec<float> bounds_at(const float* sums, const float* residuals, const float* errors, Index at,
+                            const SketchComparison& with) {
   const Vec<float> zero{}, largest = 3e38f + zero;
-  for (Index block = 0; block < blocks; ++block) {
-    unsigned bits = 0;
-    for (int part = 0; part < parts_of<float>; ++part) {
-      const Index at = block * tile_lanes + part * lanes;
-      const Vec<float> between = load(residuals + at) - with.residual;
-      Vec<float> distance =
-          square_root(load(sums + at) + between * between) * with.shrink - (load(errors + at) + with.error);
-      distance = distance > zero ? distance : zero;  // and where nothing is known: infinity less infinity
-      Vec<float> bound = distance * distance * with.shrink;
-      bound = bound < largest ? bound : largest;
-      store(bounds + at, bound);
-      bits |= lanes_at_most(bound, limit) << (part * lanes);
-    }
-    at_most[block] = static_cast<std::uint16_t>(bits);
+  const Vec<float> between = load(residuals + at) - with.residual;
+  Vec<float> distance =
+      square_root(load(sums + at) + between * between) * with.shrink - (load(errors + at) + with.error);
+  distance = distance > zero ? distance : zero;  // and where nothing is known: infinity less infinity
+  const Vec<float> bound = distance * distance * with.shrink;
+  return bound < largest ? bound : largest;
+}
+
+void sketch_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,
+                   const SketchComparison& with, float* bounds) {
+  constexpr int lanes = lanes_of<float>;
+  for (Index at = 0; at < blocks * tile_lanes; at += lanes)
+    store(bounds + at, bounds_at(sums, residuals, errors, at, with));
+}
+
+void short_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,
+                  const SketchComparison& with, std::int16_t* halves) {
+  constexpr int lanes = lanes_of<float>;
+  typedef std::int16_t Halves __attribute__((vector_size(lanes * sizeof(std::int16_t))));
+  for (Index at = 0; at < blocks * tile_lanes; at += lanes) {
+    const auto bits = reinterpret_cast<VecOf<float>::bits>(bounds_at(sums, residuals, errors, at, with));
+    const Halves upper = __builtin_convertvector(bits >> 16, Halves);
+    __builtin_memcpy(halves + at, &upper, sizeof upper);
   }
 }
 
@@ -113,5 +122,21 @@ void sketch_guesses(const float* sums, const float* residuals, Index blocks, con
       bits |= lanes_at_most(guess, limit) << (part * lanes);
     }
     at_most[block] = static_cast<std::uint16_t>(bits);
+  }
+}
+
+void halves_at_most(const std::int16_t* halves, Index blocks, std::int16_t limit, std::uint16_t* at_most) {
+  for (Index block = 0; block < blocks; ++block) {
+    const std::int16_t* lanes = halves + block * tile_lanes;
+#if defined(__SSE2__)
+    const __m128i most = _mm_set1_epi16(limit);
+    const __m128i low = _mm_cmpgt_epi16(_mm_loadu_si128((const __m128i*)lanes), most);
+    const __m128i high = _mm_cmpgt_epi16(_mm_loadu_si128((const __m128i*)(lanes + tile_lanes / 2)), most);
+    at_most[block] = static_cast<std::uint16_t>(~_mm_movemask_epi8(_mm_packs_epi16(low, high)));
+#else
+    unsigned bits = 0;
+    for (int lane = 0; lane < tile_lanes; ++lane) bits |= static_cast<unsigned>(lanes[lane] <= limit) << lane;
+    at_most[block] = static_cast<std::uint16_t>(bits);
+#endif
   }
 }

@@ -1,10 +1,10 @@
 """Search by sketches: what can't be among the nearest is left out with a proof.
 
 1. A pass over all sketches, for many users at a time, finds the most promising specifications by the first
-   coordinates.
+   coordinates, and keeps the bounds by these in two bytes each.
 2. The best of those by all coordinates are computed in float64; the last of the k nearest of them is the threshold.
-3. Another pass leaves out all whose bound by the first coordinates is above the threshold. The bounds of the others are
-   refined by the rest of the coordinates.
+3. All are left out whose bound is above the threshold. The bounds of the others are refined by the rest of the
+   coordinates.
 4. What is left is computed in the order of the bounds, block after block, until the next bound is above the threshold:
    then the k nearest are proven. Specifications without sketches are all computed.
 
@@ -52,6 +52,8 @@ _BLOCK = 128
 _MANY = 32
 # Bounds end below, and are infinite for what is hidden.
 _FARTHEST = 3.2e38
+# Users whose bounds by the first coordinates are kept at a time: 64 MB in a dock of a million.
+_TOGETHER = 32
 # A search that would compute more than this share of the space scans it.
 _SCANNED_SHARE = 1 / 3
 # And up to here a proof is cheap enough where a chance would do.
@@ -171,20 +173,50 @@ def certified_nearest(
         raise ValueError("view: no sketches")
     wanted = min(max(wish.k, wish.candidates), visible)
     users = [_User(spec, inner, wanted) for spec, inner in zip(specs, self_inner, strict=True)]
+    # Fewer than are wanted would set no threshold.
+    count = min(sketched, max(_PROMISING, 2 * (wanted if budget is None else budget)))
+    bounds = np.empty(min(_TOGETHER, len(users)) * view.sketch_set.padded, np.int16)
+    found: list[Found] = []
+    for start in range(0, len(users), _TOGETHER):
+        with stage("bounds"):
+            provers = [
+                _Prover(
+                    view,
+                    model,
+                    model.core.query(user.spec.points, user.spec.weights, user.self_inner, threads),
+                    user,
+                    hidden,
+                    budget,
+                    delta,
+                )
+                for user in users[start : start + _TOGETHER]
+            ]
+        found += _proven(
+            view, model, provers, count, bounds[: len(provers) * view.sketch_set.padded], hidden, threads, stage
+        )
+    return found
+
+
+def _proven(
+    view: SpaceView,
+    model: SketchModel,
+    provers: Sequence[_Prover],
+    count: int,
+    bounds: npt.NDArray[np.int16],
+    hidden: npt.NDArray[np.bool_] | None,
+    threads: int,
+    stage: Callable[[str], AbstractContextManager[None]],
+) -> list[Found]:
+    """What is found for some users together; `bounds` is room for theirs by the first coordinates."""
+    sketches, queries = view.sketch_set, [prover.query for prover in provers]
+    masks = [None if hidden is None else hidden[: view.sketched]] * len(provers)
     with stage("bounds"):
-        queries = [model.core.query(user.spec.points, user.spec.weights, user.self_inner, threads) for user in users]
-        masks = [None if hidden is None else hidden[:sketched]] * len(users)
-        # Fewer than are wanted would set no threshold.
-        computed = wanted if budget is None else budget
-        count = min(sketched, max(_PROMISING, 2 * computed))
-        promising = view.sketch_set.promising(queries, masks, model.facts.correlation, count, threads)
-    provers = [
-        _Prover(view, model, query, user, hidden, budget, delta) for query, user in zip(queries, users, strict=True)
-    ]
+        promising = sketches.promising(queries, masks, model.facts.correlation, count, bounds, threads)
     with stage("evaluate"):
         _for_each(lambda i, own: provers[i].begin(promising[i], own), len(provers), threads)
     with stage("bounds"):
-        within = view.sketch_set.within(queries, masks, [float(user.reach) for user in users], threads)
+        reach = [float(prover.user.reach) for prover in provers]
+        within = sketches.within(queries, masks, bounds, reach, threads)
     with stage("evaluate"):
         return _for_each(lambda i, own: provers[i].finish(within[i], own), len(provers), threads)
 
