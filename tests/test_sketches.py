@@ -342,6 +342,13 @@ def test_sketches_that_do_not_fit_are_refused(of, user):
         within_of(of.sketch_set, [user], [None], [], 1)
     with pytest.raises(ValueError, match="count"):
         promising_of(of.sketch_set, [user], [None], 0.3, -1, 1)
+    read_only = np.empty(of.sketch_set.padded, np.int16)
+    read_only.flags.writeable = False
+    for bounds in (np.empty(of.sketch_set.padded - 1, np.int16), np.empty(of.sketch_set.padded), read_only):
+        with pytest.raises((ValueError, TypeError), match="bounds"):
+            of.sketch_set.promising([user], [None], 0.3, 1, bounds, 1)
+    with pytest.raises(ValueError, match="bounds"):
+        of.sketch_set.within([user], [None], np.empty(0, np.int16), [1.0], 1)
     with pytest.raises(ValueError, match="chosen"):
         of.sketch_set.refine(user, 0.3, 0, np.array([90]), 1)
     with pytest.raises(ValueError, match="chosen"):
