@@ -207,11 +207,11 @@ def climb() -> None:
         assert_bounds_hold(of, of.points[0], of.weights[0])
     # More than one chunk of a pass, and each number of users that the kernel takes at a time.
     of = ladder_case(rng, dim=2, count=2100, stages=(3, 8), cuts=(1030,), ragged=False)
-    users = [of.query(rng.normal(size=(3, 2)), rng.dirichlet(np.ones(3)))[0] for _ in range(7)]
+    users = [of.query(rng.normal(size=(3, 2)), rng.dirichlet(np.ones(3)))[0] for _ in range(17)]
     reach = [float(of.bounds(user, 0)[i]) for i, user in enumerate(users)]
     best = [promising_of(of.sketch_set, [user], [None], 0.5, 9, 1)[0] for user in users]
     within = [within_of(of.sketch_set, [user], [None], [own], 1)[0] for user, own in zip(users, reach, strict=True)]
-    for together in range(1, 8):
+    for together in range(1, 18):
         asked = users[:together], [None] * together
         assert np.array_equal(promising_of(of.sketch_set, *asked, 0.5, 9, 2), best[:together])
         for one, alone in zip(within_of(of.sketch_set, *asked, reach[:together], 2), within, strict=False):

@@ -249,6 +249,15 @@ def test_orphans_are_listed_and_no_problem_and_living_writers_are_none(filled, m
     assert len(list((filled.path / "zips").iterdir())) == 3
 
 
+def test_without_the_folder_of_zips_there_are_no_orphans_in_it(tmp_path):
+    with ld.Dock(tmp_path / "dock") as other:
+        other.ingest(points=np.zeros((3, 2, 2)), weights=np.full((3, 2), 0.5), gamma=0.1)
+        (other.path / "zips").rmdir()
+        assert other.verify().orphans == ()
+        other.optimize()
+        assert len(other) == 3
+
+
 def test_while_another_writes_its_files_are_no_orphans(filled):
     (filled.path / "specs" / "being-written").mkdir()
     with ld.Dock(filled.path) as other, other._writer._lock.held():

@@ -65,7 +65,6 @@ WRITING = """
 import sys
 import learndock as ld
 from spec_batches import made_specs
-from test_market import Market
 
 points, weights = made_specs(5, 3)
 with ld.Dock(sys.argv[1], actor=sys.argv[2]) as dock:

@@ -156,7 +156,9 @@ class SketchSet {
     {
       // As above: plain memory only.
       const py::gil_scoped_release released;
-      ThreadTeam team(pass_execution(queries.size(), threads));
+      constexpr double bound_time = 0.1;
+      const double bounds_read = static_cast<double>(total_) * static_cast<double>(queries.size());
+      ThreadTeam team(execution(threads).for_work(bounds_read * bound_time));
       found = sketches_within({*map_, batches_, queries, masks.data}, kept, reach.data(), team);
     }
     std::vector<Array<Index>> places;
@@ -179,7 +181,7 @@ class SketchSet {
     {
       // As above: plain memory only.
       const py::gil_scoped_release released;
-      constexpr double coordinate_time = 0.5;  // a block is read for each
+      constexpr double coordinate_time = 0.5;  // a row from anywhere in memory for each, and a block of the first stage
       const auto coordinates = static_cast<double>(count * map_->coordinates());
       ThreadTeam team(execution(threads).for_work(coordinates * coordinate_time));
       refined_bounds(*map_, batches_, query, correlation, stage, places, count, team, to_bounds, to_guesses);

@@ -261,11 +261,11 @@ class Herd {
   /// What does not depend on the precision. False where float32 can't hold it.
   bool prepare_bounds(ThreadTeam& team) {
     const Index count = problem_.count, dim = problem_.dim;
-    const double largest_mean = largest_magnitude(problem_.mean, count), sum = mean_of(problem_.mean, count);
+    const double largest_mean = largest_magnitude(problem_.mean, count), average = mean_of(problem_.mean, count);
     const double steps = static_cast<double>(problem_.n) + 2;
     if (!(largest_mean * steps < largest_float_sum)) return false;
     // Kernel values are about as large as the means: their lower bounds are to be sharp there.
-    typical_exponent_ = std::clamp(-std::log2(std::max(sum, 1e-300)), 0.5, 16.0);
+    typical_exponent_ = std::clamp(-std::log2(std::max(average, 1e-300)), 0.5, 16.0);
 
     scale_ = std::sqrt(problem_.gamma * log2_e);
     find_centre(team);
@@ -278,6 +278,7 @@ class Herd {
     rises_.assign(padded, 0.0f);
     bounds_.assign(padded, -float_infinity);
     for (Index i = 0; i < count; ++i) {
+      // Rounding to the nearest costs half of `up`; of a rise, another two are for what the kernel rounds.
       const double mean = problem_.mean[i], up = 0x1p-23 * std::abs(mean) + 0x1p-100;
       rises_[i] = static_cast<float>(mean + 3 * up + slack);
       bounds_[i] = static_cast<float>(mean + up);

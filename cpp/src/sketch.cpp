@@ -389,7 +389,7 @@ std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, cons
     std::uint16_t at_most[pass_blocks];
     for (Index q = 0; q < query_count; ++q) {
       active_kernels().halves_at_most(bounds + piece.lane * query_count + q * piece.lanes(), piece.blocks,
-                                      reach[q] >= 0 ? upper_half(reach[q]) : -1, at_most);
+                                      reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1, at_most);
       std::vector<Index>& found = parts[number * query_count + q];
       for_each_taken(search, piece, q, at_most, [&](Index, Index place) { found.push_back(place); });
     }

@@ -245,9 +245,9 @@ def _herd(sizes: _Sizes, bound: int) -> MemoryEstimate:
 
 
 def _mixture(sizes: _Sizes, bound: int) -> MemoryEstimate:
-    gram = sizes.users * sizes.n**2
-    inputs = gram * _DOUBLE + sizes.users * (sizes.n + 1) * _DOUBLE
-    return MemoryEstimate(inputs, gram, sizes.users * (sizes.n + 1) * _DOUBLE)
+    inputs = sizes.users * (sizes.n**2 + sizes.n + 1) * _DOUBLE
+    factors = sizes.threads * 4 * sizes.n**2 * _DOUBLE
+    return MemoryEstimate(inputs, factors, sizes.users * (sizes.n + 1) * _DOUBLE)
 
 
 def _simplex_qp(sizes: _Sizes, bound: int) -> MemoryEstimate:

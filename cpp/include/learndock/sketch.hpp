@@ -60,7 +60,7 @@ class SketchMap {
   const std::vector<Index>& stages() const { return stages_; }
   const std::vector<float>& scales() const { return scales_; }
 
-  /// Coordinates stored for one spec of a batch in each stage.
+  /// The first coordinate of a stage that those before lack.
   Index stage_begin(Index stage) const { return stage == 0 ? 0 : stages_[stage - 1]; }
 
   /// Told the coordinates [count, coordinates] of the embeddings first .. first + count - 1 of a block.

@@ -150,10 +150,10 @@ def _exact_values(
     gram[:, -1, -1] = view.self_inner[near]
     vector = np.empty((len(near), size))
     vector[:, :-1], vector[:, -1] = cross, near_cross
-    # Norms may be as large as float64 holds, the numbers of a QP may not; a power of 2 rounds nothing.
+    # Norms may be as large as float64 holds, the numbers of a QP may not. A power of 2 rounds nothing that counts.
     unit = np.ldexp(1.0, int(np.frexp(np.abs(gram).max())[1]) - 1)
     weights, objective = kernels.simplex_qp(gram / unit, vector / unit, threads=threads or None)
-    return _Extended(user + 2 * unit * np.asarray(objective), weights)
+    return _Extended(user + 2 * (unit * np.asarray(objective)), weights)
 
 
 def _stored(view: SpaceView, place: int, gamma: float) -> _Stored:

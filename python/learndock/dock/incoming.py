@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from learndock._durable import new_file
+from learndock.dock.layout import names_in
 from learndock.errors import DockError
 
 _PREFIX = ".incoming-"
@@ -84,8 +85,7 @@ def remove_abandoned(zips: Path) -> None:
 
 def _folders(zips: Path) -> list[Path]:
     """The copies among a million of zips; `glob` would hold them all."""
-    with os.scandir(zips) as entries:
-        return [zips / entry.name for entry in entries if entry.name.startswith(_PREFIX)]
+    return [zips / name for name in names_in(zips) if name.startswith(_PREFIX)]
 
 
 def _owned_folder(zips: Path) -> tuple[Path, int]:

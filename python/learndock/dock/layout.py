@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,15 @@ FORMAT = 1
 # Format 2: catalog.json, which says where the catalog is, in the place of catalog.sqlite.
 FORMAT_ELSEWHERE = 2
 _SHOWN_OF_SHA256 = 16
+
+
+def names_in(folder: Path) -> Iterator[str]:
+    """Names in a folder, one after the other, for it may have a million; none where it is missing or can't be read."""
+    try:
+        with os.scandir(folder) as entries:
+            yield from (entry.name for entry in entries)
+    except (FileNotFoundError, PermissionError):
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import sqlalchemy as sa
 
 from learndock.dock.id_lists import listed_ids
 from learndock.dock.ids import learnware_number
+from learndock.dock.layout import names_in
 from learndock.dock.tables import learnwares
 
 if TYPE_CHECKING:
@@ -27,15 +27,14 @@ _TOGETHER = 1000
 
 def stray_zips(layout: Layout, connection: sa.Connection) -> Iterator[Path]:
     """Zips of which no row has id and zip_sha256; strays where no writer is at work."""
-    with os.scandir(layout.zips) as entries:
-        found = (entry.name for entry in entries if entry.name.endswith(".zip"))
-        while names := list(islice(found, _TOGETHER)):
-            numbers = {number for name in names if (number := learnware_number(name.partition(".")[0])) is not None}
-            rows = connection.execute(
-                sa.select(learnwares.c.id, learnwares.c.zip_sha256).where(
-                    learnwares.c.id.in_(listed_ids(np.array(sorted(numbers), dtype=np.int64))),
-                    learnwares.c.zip_sha256.is_not(None),
-                )
+    found = (name for name in names_in(layout.zips) if name.endswith(".zip"))
+    while names := list(islice(found, _TOGETHER)):
+        numbers = {number for name in names if (number := learnware_number(name.partition(".")[0])) is not None}
+        rows = connection.execute(
+            sa.select(learnwares.c.id, learnwares.c.zip_sha256).where(
+                learnwares.c.id.in_(listed_ids(np.array(sorted(numbers), dtype=np.int64))),
+                learnwares.c.zip_sha256.is_not(None),
             )
-            named = {layout.zip(row.id, row.zip_sha256).name for row in rows}
-            yield from (layout.zips / name for name in names if name not in named)
+        )
+        named = {layout.zip(row.id, row.zip_sha256).name for row in rows}
+        yield from (layout.zips / name for name in names if name not in named)
