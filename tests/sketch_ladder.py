@@ -143,6 +143,9 @@ def assert_passes_agree(of, query):
     every = np.arange(of.sketch_set.total)
     bounds, guesses = of.sketch_set.refine(query, 0.5, 0, every, 1)
     assert within_of(of.sketch_set, [query], [None], [-1.0], 1)[0].size == 0
+    assert np.array_equal(
+        within_of(of.sketch_set, [query], [None], [-0.0], 1)[0], np.flatnonzero(upper_half(bounds) == 0)
+    )
     for reach in (0.0, *np.quantile(bounds, [0.3, 0.8]).astype(np.float32), 3.2e38):
         (places,) = within_of(of.sketch_set, [query], [None], [float(reach)], 1)
         assert np.array_equal(places, np.flatnonzero(upper_half(bounds) <= upper_half(reach)))

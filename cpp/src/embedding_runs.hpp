@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include "aligned_memory.hpp"
 #include "learndock/embedding.hpp"
 #include "learndock/instruction_set.hpp"
 #include "learndock/parallel.hpp"
@@ -22,32 +23,6 @@ struct TileRange {
   TileRange(Index begin, Index end) : first(begin / tile_lanes), count(end > begin ? tile_count(end) - first : 0) {}
   Index first_point() const { return first * tile_lanes; }
   Index points() const { return count * tile_lanes; }
-};
-
-/// Scratch memory that begins on a cache line: a vector of 64 bytes that crosses one is loaded twice.
-template <class T>
-class AlignedArray {
- public:
-  AlignedArray() = default;
-  ~AlignedArray() { ::operator delete(data_, alignment); }
-  AlignedArray(const AlignedArray&) = delete;
-  AlignedArray& operator=(const AlignedArray&) = delete;
-
-  /// Room for `size` elements; what was there is lost.
-  T* reserve(Index size) {
-    if (size > size_) {
-      ::operator delete(data_, alignment);
-      data_ = nullptr;
-      data_ = static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T), alignment));
-      size_ = size;
-    }
-    return data_;
-  }
-
- private:
-  static constexpr std::align_val_t alignment{64};
-  T* data_ = nullptr;
-  Index size_ = 0;
 };
 
 /// Runs of whole embeddings for one chunk of work each. Depends on batch and queries alone, not on the threads.

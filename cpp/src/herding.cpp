@@ -6,9 +6,10 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <vector>
 
-#include "aligned_vector.hpp"
+#include "aligned_memory.hpp"
 #include "learndock/instruction_set.hpp"
 
 namespace learndock {
@@ -78,15 +79,6 @@ double largest_magnitude(const double* values, Index count) {
     for (Index part = 0; part < 4; ++part) largest[part] = std::max(largest[part], std::abs(values[k + part]));
   for (; k < count; ++k) largest[0] = std::max(largest[0], std::abs(values[k]));
   return std::max(std::max(largest[0], largest[1]), std::max(largest[2], largest[3]));
-}
-
-double mean_of(const double* values, Index count) {
-  double sums[4] = {};
-  Index i = 0;
-  for (; i + 4 <= count; i += 4)
-    for (Index part = 0; part < 4; ++part) sums[part] += values[i + part];
-  for (; i < count; ++i) sums[0] += values[i];
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) / static_cast<double>(count);
 }
 
 /// The candidate of the largest value; of equals the lowest.
@@ -261,7 +253,8 @@ class Herd {
   /// What does not depend on the precision. False where float32 can't hold it.
   bool prepare_bounds(ThreadTeam& team) {
     const Index count = problem_.count, dim = problem_.dim;
-    const double largest_mean = largest_magnitude(problem_.mean, count), average = mean_of(problem_.mean, count);
+    const double largest_mean = largest_magnitude(problem_.mean, count);
+    const double average = std::accumulate(problem_.mean, problem_.mean + count, 0.0) / static_cast<double>(count);
     const double steps = static_cast<double>(problem_.n) + 2;
     if (!(largest_mean * steps < largest_float_sum)) return false;
     // Kernel values are about as large as the means: their lower bounds are to be sharp there.
@@ -571,7 +564,7 @@ class Herd {
   std::vector<Found> found_;  ///< [blocks] or [chunks of contending tiles]
 
   AlignedVector<double> double_tiles_;  ///< [tile][dim][tile_lanes]
-  AlignedVector<double> sums_;          ///< [count]
+  std::vector<double> sums_;            ///< [count]
   AlignedVector<double> kernel_row_;    ///< [count], padded
   std::vector<char> taken_;             ///< [count]
 

@@ -42,9 +42,11 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
                      const Compare& compare) {
   const BatchStarts starts(search.batches);
   const FeatureQuery& query = search.query;
+  const SketchMap& map = search.features.map();
+  const Index last_stage = static_cast<Index>(map.stages().size()) - 1;
   const Index frequencies = search.features.frequency_count();
   const auto count = static_cast<double>(frequencies);
-  const double rounding = static_cast<double>(search.features.map().coordinates() + 64) * 2 * float_roundoff;
+  const double rounding = static_cast<double>(map.coordinates() + 64) * 2 * float_roundoff;
   team.for_each((chosen_count + chosen_together - 1) / chosen_together, [&](Index chunk, int) {
     Index known = -1;
     alignas(64) float sums[tile_lanes], products[tile_lanes], squares[tile_lanes];
@@ -55,7 +57,7 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
       const Index at = chosen[i] - starts[b], block = at / tile_lanes, lane = at % tile_lanes;
       if (starts[b] + block * tile_lanes != known) {
         known = starts[b] + block * tile_lanes;
-        squared_distances(search.features.map(), batch, search.sketch, block, sums);
+        first_distances(map, batch, search.sketch, block, sums);
         active_kernels().feature_products(stored.codes + block * 2 * frequencies * tile_lanes, query.waves.data(),
                                           frequencies, products, squares);
       }
@@ -63,7 +65,8 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
       const auto square = static_cast<double>(stored.measures[at]);
       const auto scale = static_cast<double>(stored.measures[padded + at]);
       const auto error = static_cast<double>(stored.measures[2 * padded + at]);
-      const auto distance2 = static_cast<double>(sums[lane]);
+      const auto distance2 =
+          static_cast<double>(sums[lane] + further_distance(map, batch, search.sketch, last_stage, at));
       const double apart = static_cast<double>(batch.errors[at]) + static_cast<double>(search.sketch.error);
       Comparison found;
       found.distance2 = distance2;

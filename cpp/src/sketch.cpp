@@ -115,23 +115,6 @@ const std::int8_t* row_of(const SketchMap& map, const Sketches& batch, Index sta
   return batch.codes + batch.blocks() * tile_lanes * begin + at * width;
 }
 
-/// Squared distances of the embeddings of one block by the first stage.
-void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
-  std::fill_n(sums, tile_lanes, 0.0f);
-  active_kernels().sketch_distances(first_stage(map, batch, block, 1), query.coordinates.data(), 1, 0, sums, 0);
-}
-
-/// What the stages after the first, up to the given one, add to the squared distance of one embedding.
-float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at) {
-  float sum = 0;
-  for (Index s = 1; s <= stage; ++s) {
-    const Index begin = map.stage_begin(s);
-    sum += active_kernels().sketch_row_distance(row_of(map, batch, s, at), map.scales().data() + begin,
-                                                query.coordinates.data() + begin, map.stages()[s] - begin);
-  }
-  return sum;
-}
-
 /// A piece of a batch, small enough to stay in a cache while all queries go over it.
 struct Piece {
   const Sketches* batch;
@@ -402,12 +385,19 @@ std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, cons
   return within;
 }
 
-void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
-                       float* distances) {
-  const Index last = static_cast<Index>(map.stages().size()) - 1;
-  first_distances(map, batch, query, block, distances);
-  for (Index lane = 0; lane < tile_lanes; ++lane)
-    distances[lane] += further_distance(map, batch, query, last, block * tile_lanes + lane);
+void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
+  std::fill_n(sums, tile_lanes, 0.0f);
+  active_kernels().sketch_distances(first_stage(map, batch, block, 1), query.coordinates.data(), 1, 0, sums, 0);
+}
+
+float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at) {
+  float sum = 0;
+  for (Index s = 1; s <= stage; ++s) {
+    const Index begin = map.stage_begin(s);
+    sum += active_kernels().sketch_row_distance(row_of(map, batch, s, at), map.scales().data() + begin,
+                                                query.coordinates.data() + begin, map.stages()[s] - begin);
+  }
+  return sum;
 }
 
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,

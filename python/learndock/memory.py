@@ -246,15 +246,18 @@ def _herd(sizes: _Sizes, bound: int) -> MemoryEstimate:
 
 def _mixture(sizes: _Sizes, bound: int) -> MemoryEstimate:
     inputs = sizes.users * (sizes.n**2 + sizes.n + 1) * _DOUBLE
-    factors = sizes.threads * 4 * sizes.n**2 * _DOUBLE
-    return MemoryEstimate(inputs, factors, sizes.users * (sizes.n + 1) * _DOUBLE)
+    return MemoryEstimate(inputs, _factors(sizes.n, sizes.threads), sizes.users * (sizes.n + 1) * _DOUBLE)
+
+
+def _factors(size: int, threads: int) -> int:
+    """Bytes that threads solve quadratic programs of a size in."""
+    return threads * 4 * size**2 * _DOUBLE
 
 
 def _simplex_qp(sizes: _Sizes, bound: int) -> MemoryEstimate:
     matrices = sizes.n * sizes.n_points**2 * _DOUBLE
     vectors = sizes.n * sizes.n_points * _DOUBLE
-    factors = sizes.threads * 4 * sizes.n_points**2 * _DOUBLE
-    return MemoryEstimate(matrices + vectors, factors, vectors + 2 * sizes.n * _DOUBLE)
+    return MemoryEstimate(matrices + vectors, _factors(sizes.n_points, sizes.threads), vectors + 2 * sizes.n * _DOUBLE)
 
 
 _CALLS: dict[str, Callable[[_Sizes, int], MemoryEstimate]] = {

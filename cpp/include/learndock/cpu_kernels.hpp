@@ -76,7 +76,7 @@ struct IntegerRows {
 
 constexpr int cholesky_rows = 4;
 constexpr Index cholesky_padding = 8;  // the lanes of the widest vector
-/// A kernel value is at least 2^-(slope * squared distance + offset), but for 2^-126: learndock/herding.hpp.
+/// A kernel value is at least 2^-(slope * squared distance + offset), but for 2^-125: learndock/herding.hpp.
 struct HerdingStep {
   float slope = 0;
   float offset = 0;

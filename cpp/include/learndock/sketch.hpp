@@ -112,9 +112,12 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
 std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const std::int16_t* bounds,
                                                 const float* reach, ThreadTeam& team);
 
-/// ||c_P - c_Q||^2 by all coordinates, for the embeddings of one block.
-void squared_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
-                       float* distances);
+/// ||c_P - c_Q||^2 by the coordinates of the first stage, for the embeddings of one block.
+void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
+                     float* distances);
+
+/// What the stages after the first, up to the given one, add to it for one embedding.
+float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at);
 
 /// Lower bounds of MMD^2 and guesses of it, by the stages up to the given one, for chosen places.
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,

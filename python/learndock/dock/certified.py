@@ -191,27 +191,23 @@ def certified_nearest(
                 )
                 for user in users[start : start + _TOGETHER]
             ]
-        found += _proven(
-            view, model, provers, count, bounds[: len(provers) * view.sketch_set.padded], hidden, threads, stage
-        )
+        found += _proven(provers, count, bounds[: len(provers) * view.sketch_set.padded], threads, stage)
     return found
 
 
 def _proven(
-    view: SpaceView,
-    model: SketchModel,
     provers: Sequence[_Prover],
     count: int,
     bounds: npt.NDArray[np.int16],
-    hidden: npt.NDArray[np.bool_] | None,
     threads: int,
     stage: Callable[[str], AbstractContextManager[None]],
 ) -> list[Found]:
-    """What is found for some users together; `bounds` is room for theirs by the first coordinates."""
+    """What is found for some users of a space together; `bounds` is room for theirs by the first coordinates."""
+    view, correlation = provers[0].view, provers[0].model.facts.correlation
     sketches, queries = view.sketch_set, [prover.query for prover in provers]
-    masks = [None if hidden is None else hidden[: view.sketched]] * len(provers)
+    masks = [None if prover.hidden is None else prover.hidden[: view.sketched] for prover in provers]
     with stage("bounds"):
-        promising = sketches.promising(queries, masks, model.facts.correlation, count, bounds, threads)
+        promising = sketches.promising(queries, masks, correlation, count, bounds, threads)
     with stage("evaluate"):
         _for_each(lambda i, own: provers[i].begin(promising[i], own), len(provers), threads)
     with stage("bounds"):

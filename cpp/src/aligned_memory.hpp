@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A vector that begins on a cache line: 64 bytes that cross one are loaded twice.
+// Memory that begins on a cache line: a vector of 64 bytes that crosses one is loaded twice.
 #pragma once
 
 #include <new>
 #include <vector>
+
+#include "learndock/embedding.hpp"
 
 namespace learndock {
 
@@ -32,5 +34,35 @@ struct CacheLineAllocator {
 
 template <class T>
 using AlignedVector = std::vector<T, CacheLineAllocator<T>>;
+
+/// Scratch memory.
+template <class T>
+class AlignedArray {
+ public:
+  AlignedArray() = default;
+  ~AlignedArray() { free(); }
+  AlignedArray(const AlignedArray&) = delete;
+  AlignedArray& operator=(const AlignedArray&) = delete;
+
+  /// Room for `size` elements; what was there is lost.
+  T* reserve(Index size) {
+    if (size > size_) {
+      free();
+      data_ = CacheLineAllocator<T>().allocate(static_cast<std::size_t>(size));
+      size_ = size;
+    }
+    return data_;
+  }
+
+ private:
+  void free() {
+    CacheLineAllocator<T>().deallocate(data_, static_cast<std::size_t>(size_));
+    data_ = nullptr;
+    size_ = 0;
+  }
+
+  T* data_ = nullptr;
+  Index size_ = 0;
+};
 
 }  // namespace learndock
