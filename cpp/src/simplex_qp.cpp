@@ -476,6 +476,9 @@ struct QpSolver::State {
       make_feasible(w);
       evaluate_gradient();
       const QpResult here{objective(), residual()};
+      // Of a K that is indefinite by less than delta the programme without the sum has no least value: its steps grow
+      // beyond float64's range.
+      if (!std::isfinite(here.objective)) return false;
       const double gain = found.objective - here.objective;
       if (gain > 0 || here.residual < found.residual) {
         found = here;

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from learndock._mapped import mapped_file
+from learndock._npy import array_header
 from learndock.dock.zips import sha256_of
 from learndock.errors import DockError
 from learndock.kernels import PackedEmbeddings
@@ -150,29 +151,17 @@ def mapped_array(folder: Path, label: str, dtype: type[np.generic], ndim: int) -
     path = folder / f"{label}.npy"
     try:
         with path.open("rb") as file:
-            shape, fortran, found = _header(file)
+            shape, fortran, found = array_header(file)
             offset = file.tell()
         if found != dtype or len(shape) != ndim:
             raise ValueError(f"got {found} of {len(shape)} dimensions")
-        if min(shape, default=0) < 0:
-            raise ValueError(f"got the shape {shape}")
         numbers = np.frombuffer(mapped_file(path), dtype, count=math.prod(shape), offset=offset)
         array: npt.NDArray[Any] = numbers.reshape(shape, order="F" if fortran else "C")
-    except OSError:
-        raise
-    # NumPy, tokenize and ast let exceptions of many kinds out of a header that is none.
-    except Exception as error:
-        raise ValueError(f"{path.name}: {str(error) or type(error).__name__}") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{path.name}: {error}") from None
     if not array.flags.c_contiguous:
         raise ValueError(f"{path.name}: got columns one after the other")
     return array
-
-
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
 
 
 def checksum_faults(folder: Path, about_file: str, labels: Iterable[str]) -> Iterator[str]:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["is_weak", "train_model"]
 
-# Numbers of landmarks, tried in turn while that helps.
-_LANDMARKS = (256, 1024, 4096)
+# Numbers of landmarks, tried in turn while that helps; the last, a minute's training, only where nothing else does.
+_LANDMARKS = (256, 1024, 4096, 8192)
 # Prefixes of the coordinates that are tried. The last is the most that is stored.
 _PREFIXES = (16, 32, 64, 128, 256)
 # Where none proves enough: random features estimate the rest of 64 coordinates of 1,024 landmarks well.
@@ -48,8 +48,8 @@ _WORTH, _WEAK = 0.8, 0.02
 # A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
 _SPECS_A_LANDMARK = 8
 # More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which are not
-# tried in a space of a smaller noise share than the last where fewer prove enough.
-_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY = 0.85, 0.5, 128, 0.17
+# tried in a space of a smaller noise share than this where fewer prove enough. Above the last nothing proves much.
+_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY, _NOISE = 0.85, 0.75, 128, 0.17, 0.5
 # A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
 _WEAKER, _WEAKER_SHARE = 2.0, 0.01
 
@@ -98,7 +98,7 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
         if best is None or trial.cost < _WORTH * best.cost:
             best = trial
-        elif best.evaluated <= _WEAK * total:
+        if best.evaluated <= _WEAK * total and (best is not trial or len(trial.landmarks) == _LANDMARKS[-2]):
             break
     if best is None:
         raise ValueError("no landmarks")
@@ -164,6 +164,8 @@ def _trials(
     """One for each number of landmarks."""
     values = np.empty((len(sample.packed), 0))
     most = max(_LANDMARKS[0], total // _SPECS_A_LANDMARK)
+    if _noise_share(sample) > _NOISE:
+        most = min(most, _LANDMARKS[-2])
     for count in sorted({min(count, len(points)) for count in _LANDMARKS if count <= most}):
         landmarks = points[:count]
         more = np.ascontiguousarray(landmarks[values.shape[1] :])
@@ -188,7 +190,7 @@ def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, widt
 
     count = len(landmarks)
     kernel = _kernel_matrix(landmarks, gamma)
-    factor = cholesky(kernel + _JITTER * np.eye(count), check_finite=False)
+    factor = cholesky(kernel + _JITTER * np.eye(count), overwrite_a=True, check_finite=False)
     whitened = solve_triangular(factor, values.T, trans="T", check_finite=False)
     if count <= _LANDMARKS[1]:
         # All of them: LAPACK's way to only some ends with an internal error where values are all 0, or nearly.

@@ -7,7 +7,6 @@ is taken, and nothing in it is executed.
 from __future__ import annotations
 
 import json
-import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -115,9 +114,7 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     left = max_bytes
     try:
-        # What NumPy and ast have to say about a header is no concern of the reader's.
-        with warnings.catch_warnings(), bounded_zip(path, entries=_MOST_MEMBERS) as archive:
-            warnings.simplefilter("ignore")
+        with bounded_zip(path, entries=_MOST_MEMBERS) as archive:
             if len(archive.infolist()) > _MOST_MEMBERS:
                 raise SpecificationFileError(f"{path}: expected at most {_MOST_MEMBERS} arrays, got more")
             for member in archive.infolist():
@@ -141,7 +138,7 @@ def _read_npz(path: Path, max_bytes: int) -> dict[str, Any]:
         raise
     except (ListTooLong, BadArray) as error:
         raise SpecificationFileError(f"{path}: {printable(error)}") from None
-    # zipfile, NumPy and ast let exceptions of many kinds out of a file that is not what it says.
+    # zipfile lets exceptions of many kinds out of a file that is not what it says.
     except Exception as error:
         raise SpecificationFileError(
             f"{path}: expected an .npz file, got one that can't be read ({printable(str(error)[:500])})"
