@@ -30,7 +30,7 @@ def promising_of(sketch_set, queries, hidden, correlation, count, threads):
 def within_of(sketch_set, queries, hidden, reach, threads):
     bounds = _room(sketch_set, queries)
     sketch_set.promising(queries, hidden, 0.5, 0, bounds, threads)
-    return sketch_set.within(queries, hidden, bounds, reach, threads)
+    return [places for places, _ in sketch_set.within(queries, hidden, bounds, reach, threads)]
 
 
 @dataclass

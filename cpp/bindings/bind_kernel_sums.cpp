@@ -60,7 +60,8 @@ std::vector<Embedding> views_of(const std::vector<EmbeddingArrays>& queries, Ind
   return views;
 }
 
-py::tuple chosen_bounded_products(const PreparedQuery& query, const py::array& tiles, const py::array& weights,
+template <class Query>
+py::tuple chosen_bounded_products(const Query& query, const py::array& tiles, const py::array& weights,
                                   const py::array& offsets, const py::array& chosen_argument, int threads) {
   const PackedArrays<float> batch(tiles, weights, offsets, OffsetCheck::ends);
   const auto view = batch.view();
@@ -162,7 +163,9 @@ void bind_kernel_sums(py::module_& module) {
              py::arg("weights"), py::arg("offsets"), py::arg("threads"));
   module.def("inner_products_coarse", &bounded_products<CoarseQuery>, py::arg("queries"), py::arg("tiles"),
              py::arg("weights"), py::arg("offsets"), py::arg("threads"));
-  module.def("chosen_inner_products_float", &chosen_bounded_products, py::arg("query"), py::arg("tiles"),
+  module.def("chosen_inner_products_float", &chosen_bounded_products<PreparedQuery>, py::arg("query"), py::arg("tiles"),
+             py::arg("weights"), py::arg("offsets"), py::arg("chosen"), py::arg("threads"));
+  module.def("chosen_inner_products_coarse", &chosen_bounded_products<CoarseQuery>, py::arg("query"), py::arg("tiles"),
              py::arg("weights"), py::arg("offsets"), py::arg("chosen"), py::arg("threads"));
   module.def(
       "inner_products",

@@ -144,15 +144,13 @@ class SketchSet {
     return places;
   }
 
-  std::vector<Array<Index>> within(const std::vector<const SketchQuery*>& queries,
-                                   const std::vector<std::optional<py::array>>& hidden,
-                                   const py::array& bounds_argument, const std::vector<float>& reach,
-                                   int threads) const {
+  py::list within(const std::vector<const SketchQuery*>& queries, const std::vector<std::optional<py::array>>& hidden,
+                  const py::array& bounds_argument, const std::vector<float>& reach, int threads) const {
     const auto bounds = bounds_of(queries, bounds_argument);
     const std::int16_t* kept = bounds.data();
     require_size(static_cast<Index>(reach.size()), static_cast<Index>(queries.size()), "reach");
     const Masks masks(*this, queries, hidden);
-    std::vector<std::vector<Index>> found;
+    std::vector<SketchesWithin> found;
     {
       // As above: plain memory only.
       const py::gil_scoped_release released;
@@ -161,9 +159,11 @@ class SketchSet {
       ThreadTeam team(execution(threads).for_work(bounds_read * bound_time));
       found = sketches_within({*map_, batches_, queries, masks.data}, kept, reach.data(), team);
     }
-    std::vector<Array<Index>> places;
-    for (const std::vector<Index>& one : found) places.emplace_back(static_cast<py::ssize_t>(one.size()), one.data());
-    return places;
+    py::list within;
+    for (const SketchesWithin& one : found)
+      within.append(py::make_tuple(Array<Index>(static_cast<py::ssize_t>(one.places.size()), one.places.data()),
+                                   Array<float>(static_cast<py::ssize_t>(one.bounds.size()), one.bounds.data())));
+    return within;
   }
 
   py::tuple refine(const SketchQuery& query, float correlation, Index stage, const py::array& chosen_argument,

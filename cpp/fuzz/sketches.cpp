@@ -93,7 +93,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   require(std::adjacent_find(found.begin(), found.end()) == found.end());
 
   const float reach = input.any<float>();
-  const std::vector<Index> within = sketches_within(search, kept.data(), &reach, team)[0];
+  const std::vector<Index> within = sketches_within(search, kept.data(), &reach, team)[0].places;
   for (const Index place : within) require(place >= 0 && place < total && (allowed(place) || !(reach < 3.3e38F)));
 
   std::vector<Index> all(static_cast<std::size_t>(total));

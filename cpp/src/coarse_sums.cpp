@@ -31,6 +31,10 @@ constexpr Index fewest_rows_a_group = 16;
 /// Rows of less weight than 2^-30 of the largest are bounded by the weight itself.
 constexpr double lightest_log = -30;
 
+void require_possible(const CoarseQuery& query) {
+  if (!query.possible()) throw std::invalid_argument("queries: no coarse pass for them on this machine");
+}
+
 }  // namespace
 
 CoarseQuery::CoarseQuery(const Embedding& query, double gamma) : dim_(query.dim), gamma_(gamma) {
@@ -93,8 +97,7 @@ void CoarseQuery::add_group(const Embedding& query, const QueryGroup& group) {
   group_begin_.push_back(group_begin_.back() + count);
 }
 
-void CoarseQuery::embed(const float* tiles, Index tiles_count, std::int32_t* pairs, float* values,
-                        float* errors) const {
+void CoarseQuery::embed(const PointTiles& tiles, std::int32_t* pairs, float* values, float* errors) const {
   IntegerRows rows;
   rows.dim = dim_;
   rows.group_count = static_cast<Index>(signs_.size());
@@ -114,7 +117,7 @@ void CoarseQuery::embed(const float* tiles, Index tiles_count, std::int32_t* pai
   // Half a step a coordinate, and a hundredth for the roundings of the scale.
   rows.unit_delta = static_cast<float>(std::sqrt(gamma_ * static_cast<double>(dim_)) * 0.51);
   rows.error_slope = static_cast<float>(unit_roundoff * 16 * gamma_);
-  active_kernels().embed_integers(rows, tiles, tiles_count, pairs, values, errors);
+  active_kernels().embed_integers(rows, tiles, pairs, values, errors);
 }
 
 bool CoarseQuery::possible() const { return active_kernels().embed_integers && dim_ <= integer_most_dim; }
@@ -126,9 +129,14 @@ bool CoarseQuery::pays() const {
 
 void inner_products(const std::vector<const CoarseQuery*>& queries, const PackedEmbeddings<float>& batch,
                     ThreadTeam& team, double* products, double* errors) {
-  for (const CoarseQuery* query : queries)
-    if (!query->possible()) throw std::invalid_argument("queries: no coarse pass for them on this machine");
+  for (const CoarseQuery* query : queries) require_possible(*query);
   bounded_inner_products(queries, batch, team, products, errors);
+}
+
+void chosen_inner_products(const CoarseQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
+                           Index chosen_count, ThreadTeam& team, double* products, double* errors) {
+  require_possible(query);
+  bounded_chosen_products(query, batch, chosen, chosen_count, team, products, errors);
 }
 
 }  // namespace learndock

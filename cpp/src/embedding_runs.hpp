@@ -112,14 +112,16 @@ struct BoundedScratch {
   AlignedArray<float> values, errors;
 };
 
-/// The products of one query with the embeddings begin .. end - 1, whose points lie in `range`.
+/// The products of one query with the embeddings begin .. end - 1, whose points lie in `range`. `next` are the tiles
+/// that are read after them; null for those behind.
 template <class Query>
 void bounded_products_of_run(const Query& query, const PackedEmbeddings<float>& batch, Index begin, Index end,
-                             const TileRange& range, BoundedScratch<Query>& own, double* products, double* errors) {
+                             const TileRange& range, BoundedScratch<Query>& own, double* products, double* errors,
+                             const float* next = nullptr) {
   auto* scratch = own.scratch.reserve(embed_scratch_size(batch.dim));
   float* values = own.values.reserve(range.points());
   float* value_errors = own.errors.reserve(range.points());
-  query.embed(tiles_of(batch, range), range.count, scratch, values, value_errors);
+  query.embed({tiles_of(batch, range), range.count, next}, scratch, values, value_errors);
   for (Index i = begin; i < end; ++i) {
     const Index first = batch.offsets[i];
     double product = 0, error = 0;
@@ -148,6 +150,27 @@ void bounded_inner_products(const std::vector<const Query*>& queries, const Pack
       const Index at = static_cast<Index>(q) * batch.count + begin;
       bounded_products_of_run(*queries[q], batch, begin, end, range, scratch[worker], products + at, errors + at);
     }
+  });
+}
+
+/// products[i] = <query, batch[chosen[i]]>, and bounds as above.
+template <class Query>
+void bounded_chosen_products(const Query& query, const PackedEmbeddings<float>& batch, const Index* chosen,
+                             Index chosen_count, ThreadTeam& team, double* products, double* errors) {
+  constexpr Index far_ahead = 4;
+  std::vector<BoundedScratch<Query>> scratch(team.size());
+  team.for_each(chosen_count, [&](Index number, int worker) {
+    const Index i = chosen[number];
+    const float* next = nullptr;
+    if (number + far_ahead < chosen_count) __builtin_prefetch(batch.offsets + chosen[number + far_ahead]);
+    if (number + 1 < chosen_count) {
+      const Index after = chosen[number + 1];
+      next = tiles_of(batch, TileRange(batch.offsets[after], batch.offsets[after + 1]));
+      fetch_ahead(batch.weights + batch.offsets[after],
+                  (batch.offsets[after + 1] - batch.offsets[after]) * static_cast<Index>(sizeof(float)));
+    }
+    const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
+    bounded_products_of_run(query, batch, i, i + 1, range, scratch[worker], products + number, errors + number, next);
   });
 }
 

@@ -121,7 +121,7 @@ void PreparedQuery::add_split_rows(const QueryGroup& group, double gamma) {
   }
 }
 
-void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const {
+void PreparedQuery::embed(const PointTiles& tiles, float* shifted, float* values, float* errors) const {
   QueryRows rows;
   rows.dim = dim_;
   rows.group_count = group_count();
@@ -136,7 +136,7 @@ void PreparedQuery::embed(const float* tiles, Index tiles_count, float* shifted,
   rows.scales = scales_.data();
   rows.exponent_scale = exponent_scale_;
   rows.error_slope = error_slope_;
-  active_kernels().embed_float(rows, tiles, tiles_count, shifted, values, errors);
+  active_kernels().embed_float(rows, tiles, shifted, values, errors);
 }
 
 void inner_products(const std::vector<const PreparedQuery*>& queries, const PackedEmbeddings<float>& batch,
@@ -146,13 +146,7 @@ void inner_products(const std::vector<const PreparedQuery*>& queries, const Pack
 
 void chosen_inner_products(const PreparedQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
                            Index chosen_count, ThreadTeam& team, double* products, double* errors) {
-  std::vector<BoundedScratch<PreparedQuery>> scratch(team.size());
-  team.for_each(chosen_count, [&](Index chunk, int worker) {
-    const Index i = chosen[chunk];
-    if (chunk + 1 < chosen_count) fetch_ahead(batch, chosen[chunk + 1]);
-    const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
-    bounded_products_of_run(query, batch, i, i + 1, range, scratch[worker], products + chunk, errors + chunk);
-  });
+  bounded_chosen_products(query, batch, chosen, chosen_count, team, products, errors);
 }
 
 template <class Scalar>

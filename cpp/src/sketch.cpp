@@ -60,6 +60,13 @@ std::int16_t upper_half(float value) {
   return static_cast<std::int16_t>(bits >> 16);
 }
 
+float of_upper_half(std::int16_t half) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
 /// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
 class Smallest {
  public:
@@ -361,26 +368,31 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
   }
 }
 
-std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const std::int16_t* bounds,
-                                                const float* reach, ThreadTeam& team) {
+std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
+                                            ThreadTeam& team) {
   const auto query_count = static_cast<Index>(search.queries.size());
   const std::vector<Piece> pieces = pieces_of(search.batches);
   // Of each piece and query, so that places come out in order.
-  std::vector<std::vector<Index>> parts(pieces.size() * search.queries.size());
+  std::vector<SketchesWithin> parts(pieces.size() * search.queries.size());
   team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int) {
     const Piece& piece = pieces[number];
     std::uint16_t at_most[pass_blocks];
     for (Index q = 0; q < query_count; ++q) {
-      active_kernels().halves_at_most(bounds + piece.lane * query_count + q * piece.lanes(), piece.blocks,
-                                      reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1, at_most);
-      std::vector<Index>& found = parts[number * query_count + q];
-      for_each_taken(search, piece, q, at_most, [&](Index, Index place) { found.push_back(place); });
+      const std::int16_t* of_query = bounds + piece.lane * query_count + q * piece.lanes();
+      active_kernels().halves_at_most(of_query, piece.blocks, reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1,
+                                      at_most);
+      SketchesWithin& found = parts[number * query_count + q];
+      for_each_taken(search, piece, q, at_most, [&](Index i, Index place) {
+        found.places.push_back(place);
+        found.bounds.push_back(of_upper_half(of_query[i]));
+      });
     }
   });
-  std::vector<std::vector<Index>> within(search.queries.size());
+  std::vector<SketchesWithin> within(search.queries.size());
   for (std::size_t part = 0; part < parts.size(); ++part) {
-    std::vector<Index>& of_query = within[part % search.queries.size()];
-    of_query.insert(of_query.end(), parts[part].begin(), parts[part].end());
+    SketchesWithin& of_query = within[part % search.queries.size()];
+    of_query.places.insert(of_query.places.end(), parts[part].places.begin(), parts[part].places.end());
+    of_query.bounds.insert(of_query.bounds.end(), parts[part].bounds.begin(), parts[part].bounds.end());
   }
   return within;
 }

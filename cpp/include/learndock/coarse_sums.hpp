@@ -43,7 +43,7 @@ class CoarseQuery {
   using Scratch = std::int32_t;
 
   /// values and error bounds at all points of the tiles; `pairs` is scratch of embed_scratch_size(dim).
-  void embed(const float* tiles, Index tiles_count, std::int32_t* pairs, float* values, float* errors) const;
+  void embed(const PointTiles& tiles, std::int32_t* pairs, float* values, float* errors) const;
 
  private:
   void add_group(const Embedding& query, const QueryGroup& group);
@@ -60,5 +60,9 @@ class CoarseQuery {
 /// where the pass is not possible.
 void inner_products(const std::vector<const CoarseQuery*>& queries, const PackedEmbeddings<float>& batch,
                     ThreadTeam& team, double* products, double* errors);
+
+/// products[i] = <query, batch[chosen[i]]>, likewise.
+void chosen_inner_products(const CoarseQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
+                           Index chosen_count, ThreadTeam& team, double* products, double* errors);
 
 }  // namespace learndock

@@ -13,6 +13,13 @@ namespace learndock {
 /// Rows of a query that the float32 kernel works on together.
 inline constexpr int query_block_rows = 6;
 
+/// Tiles of points to be read, and the ones that are read after them: memory answers sooner when asked early.
+struct PointTiles {
+  const float* first = nullptr;
+  Index count = 0;
+  const float* next = nullptr;  ///< null where they lie right behind
+};
+
 /// Numbers of 32 bits of scratch memory that embed_float and embed_integers need.
 constexpr Index embed_scratch_size(Index dim) { return 2 * 16 * (3 * ((dim + 1) / 2) + 15); }
 
@@ -126,13 +133,12 @@ struct CpuKernels {
 
   /// values[p] = sum_i a_i k(x_i, y_p) over the rows of the query, for all points p of the tiles, in float32, and
   /// errors[p], a bound on |values[p] - exact|. `shifted` is scratch of embed_scratch_size(dim).
-  void (*embed_float)(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
-                      float* errors);
+  void (*embed_float)(const QueryRows& query, const PointTiles& tiles, float* shifted, float* values, float* errors);
 
   /// The same for points and rows rounded to 16-bit integers; `pairs` is scratch of embed_scratch_size(dim). Null
   /// where the instruction set has no products of pairs.
-  void (*embed_integers)(const IntegerRows& query, const float* tiles, Index tiles_count, std::int32_t* pairs,
-                         float* values, float* errors);
+  void (*embed_integers)(const IntegerRows& query, const PointTiles& tiles, std::int32_t* pairs, float* values,
+                         float* errors);
 
   /// The same sum in float64, with squared distances as sums of squared differences: no digit is lost to an offset.
   void (*embed_double)(const Embedding& query, double gamma, const double* tiles, Index tiles_count, double* values);

@@ -45,7 +45,7 @@ class PreparedQuery {
   using Scratch = float;
 
   /// values and error bounds at all points of the tiles; `shifted` is scratch of embed_scratch_size(dim).
-  void embed(const float* tiles, Index tiles_count, float* shifted, float* values, float* errors) const;
+  void embed(const PointTiles& tiles, float* shifted, float* values, float* errors) const;
 
  private:
   void add_group(const Embedding& query, const QueryGroup& group, double gamma);

@@ -108,9 +108,15 @@ Index padded_total(const std::vector<Sketches>& batches);
 void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
                         std::int16_t* bounds, Index* places);
 
-/// Places whose lower bound in `bounds` is at most the query's reach, ascending, for each query.
-std::vector<std::vector<Index>> sketches_within(const SketchSearch& search, const std::int16_t* bounds,
-                                                const float* reach, ThreadTeam& team);
+/// Places of sketches, ascending, and their lower bounds by the first stage.
+struct SketchesWithin {
+  std::vector<Index> places;
+  std::vector<float> bounds;
+};
+
+/// Those whose lower bound in `bounds` is at most the query's reach, for each query.
+std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
+                                            ThreadTeam& team);
 
 /// ||c_P - c_Q||^2 by the coordinates of the first stage, for the embeddings of one block.
 void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,

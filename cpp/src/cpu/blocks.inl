@@ -64,6 +64,32 @@ inline void add_exponentials(const Exponents<rows, vectors>& exponents, Vec<floa
     for (int v = 0; v < vectors; ++v) totals[v] = add_exp2(totals[v], exponents[r][v]);
 }
 
+/// What is read next, asked for piece by piece: memory answers some twenty requests at a time, and more of them wait in
+/// the way of the arithmetic.
+struct ReadAhead {
+  static constexpr Index line = 64;
+
+  const char* from;
+  Index lines;
+
+  /// What is read after the points `first` to first + points - 1 of some tiles: of those right behind 8 KB further on
+  /// at least, for the processor's own prefetch ends at a page.
+  ReadAhead(const PointTiles& tiles, Index dim, Index first, Index points) {
+    constexpr Index least_ahead = 2048;
+    const Index floats = points * dim;
+    const float* next =
+        tiles.next != nullptr ? tiles.next : tiles.first + (floats > least_ahead ? floats : least_ahead);
+    from = reinterpret_cast<const char*>(next + first * dim);
+    lines = (floats * static_cast<Index>(sizeof(float)) + line - 1) / line;
+  }
+
+  /// Part `part` of `parts`.
+  void ask(Index part, Index parts) const {
+    for (Index at = lines * part / parts; at < lines * (part + 1) / parts; ++at)
+      __builtin_prefetch(from + at * line, 0, 2);
+  }
+};
+
 /// Rows of a group and the points that they meet. Blocks of query_block_rows rows, the last one of what is left.
 template <class Arithmetic, int vectors>
 struct BlockSums {
@@ -77,6 +103,7 @@ struct BlockSums {
   Index steps;
   const Element* points;  // [step][vectors][lanes]
   typename Arithmetic::template Lanes<vectors> lanes;
+  const ReadAhead& ahead;
 
   const Element* block(Index b) const { return rows + b * query_block_rows * steps; }
   const float* terms(Index b) const { return row_terms + b * query_block_rows; }
@@ -153,8 +180,12 @@ struct BlockSums {
   void add_to(Vec<float>* totals) const {
     const Index blocks = count / query_block_rows;
     const int rest = static_cast<int>(count % query_block_rows);
+    if (blocks == 0) ahead.ask(0, 1);
     if (!pipelined || steps < pipelined_steps || blocks == 0) {
-      for (Index b = 0; b < blocks; ++b) add_block<query_block_rows>(b, totals);
+      for (Index b = 0; b < blocks; ++b) {
+        ahead.ask(b, blocks);
+        add_block<query_block_rows>(b, totals);
+      }
       switch (rest) {
         case 1:
           return add_block<1>(blocks, totals);
@@ -171,8 +202,10 @@ struct BlockSums {
       }
     }
     Exponents<query_block_rows, vectors> before;
+    ahead.ask(0, blocks);
     exponents_of(0, before);
     for (Index b = 1; b < blocks; ++b) {
+      ahead.ask(b, blocks);
       Exponents<query_block_rows, vectors> exponents;
       pipeline(b, before, totals, exponents);
 #pragma GCC unroll 8
@@ -201,26 +234,15 @@ struct BlockSums {
 template <int vectors>
 struct LaneVectors {
   const float* from[vectors];
-  Index ahead;
 
-  LaneVectors(const float* tiles, Index dim, Index first) {
-    constexpr Index least_ahead = 2048;
-    const Index own = vectors * dim * lanes_of<float>;
-    ahead = own > least_ahead ? own : least_ahead;
+  LaneVectors(const PointTiles& tiles, Index dim, Index first) {
     for (int v = 0; v < vectors; ++v) {
       const Index lane = first + v * lanes_of<float>;
-      from[v] = tiles + lane / tile_lanes * dim * tile_lanes + lane % tile_lanes;
+      from[v] = tiles.first + lane / tile_lanes * dim * tile_lanes + lane % tile_lanes;
     }
   }
 
   Vec<float> at(Index k, int v) const { return load(from[v] + k * tile_lanes); }
-
-  /// The same, and a request for what lies there some tiles further on: 8 KB at least, for the processor's own prefetch
-  /// ends at a page.
-  Vec<float> at_first(Index k, int v) const {
-    __builtin_prefetch(from[v] + k * tile_lanes + ahead, 0, 2);
-    return at(k, v);
-  }
 };
 
 /// work(vectors, first) for all points of the tiles, as many vectors at a time as there are.

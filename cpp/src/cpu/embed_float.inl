@@ -33,7 +33,7 @@ inline void shift_lanes(const LaneVectors<vectors>& points, const float* centre,
   const auto shift = [&](Index k, int chain) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      const Vec<float> y = points.at_first(k, v) - centre[k];
+      const Vec<float> y = points.at(k, v) - centre[k];
       store(shifted + (k * vectors + v) * lanes_of<float>, y);
       sums[chain][v] += y * y;
     }
@@ -49,7 +49,7 @@ inline void shift_lanes(const LaneVectors<vectors>& points, const float* centre,
 
 struct EmbedFloat {
   const QueryRows& query;
-  const float* tiles;
+  const PointTiles& tiles;
   float* shifted;
   float* values;
   float* errors;
@@ -59,14 +59,20 @@ struct EmbedFloat {
     constexpr int lanes = lanes_of<float>;
     const Index dim = query.dim;
     const LaneVectors<vectors> points(tiles, dim, first);
+    const ReadAhead ahead(tiles, dim, first, vectors * lanes);
     Vec<float> value[vectors] = {};
     Vec<float> error[vectors] = {};
     for (Index group = 0; group < query.group_count; ++group) {
       const Index begin = query.group_begin[group];
       Vec<float> norms[vectors];
       shift_lanes(points, query.centres + group * dim, dim, shifted, norms);
-      BlockSums<FloatProducts, vectors> sums{
-          query.rows + begin * dim, query.row_terms + begin, query.group_begin[group + 1] - begin, dim, shifted, {}};
+      BlockSums<FloatProducts, vectors> sums{query.rows + begin * dim,
+                                             query.row_terms + begin,
+                                             query.group_begin[group + 1] - begin,
+                                             dim,
+                                             shifted,
+                                             {},
+                                             ahead};
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) sums.lanes.terms[v] = norms[v] * -query.exponent_scale;
       Vec<float> totals[vectors] = {};
@@ -87,7 +93,6 @@ struct EmbedFloat {
   }
 };
 
-void embed_float(const QueryRows& query, const float* tiles, Index tiles_count, float* shifted, float* values,
-                 float* errors) {
-  for_each_lane_vectors(tiles_count, EmbedFloat{query, tiles, shifted, values, errors});
+void embed_float(const QueryRows& query, const PointTiles& tiles, float* shifted, float* values, float* errors) {
+  for_each_lane_vectors(tiles.count, EmbedFloat{query, tiles, shifted, values, errors});
 }

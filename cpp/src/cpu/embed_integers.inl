@@ -45,7 +45,7 @@ inline void round_points(const LaneVectors<vectors>& points, const float* centre
   const auto add_square = [&](Index k, int chain) {
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; ++v) {
-      const Vec<float> y = points.at_first(k, v) - centre[k];
+      const Vec<float> y = points.at(k, v) - centre[k];
       sums[chain][v] += y * y;
     }
   };
@@ -101,7 +101,7 @@ inline Vec<float> logarithm_bound(Vec<float> x) {
 
 struct EmbedIntegers {
   const IntegerRows& query;
-  const float* tiles;
+  const PointTiles& tiles;
   std::int32_t* pairs;
   float* values;
   float* errors;
@@ -111,14 +111,20 @@ struct EmbedIntegers {
     constexpr int lanes = lanes_of<float>;
     const Index dim = query.dim, steps = (dim + 1) / 2;
     const LaneVectors<vectors> points(tiles, dim, first);
+    const ReadAhead ahead(tiles, dim, first, vectors * lanes);
     Vec<float> value[vectors] = {};
     Vec<float> error[vectors] = {};
     for (Index group = 0; group < query.group_count; ++group) {
       const Index begin = query.group_begin[group];
       IntegerPoints rounded[vectors];
       round_points(points, query.centres + group * dim, dim, pairs, rounded);
-      BlockSums<IntegerProducts, vectors> sums{
-          query.rows + begin * steps, query.row_terms + begin, query.group_begin[group + 1] - begin, steps, pairs, {}};
+      BlockSums<IntegerProducts, vectors> sums{query.rows + begin * steps,
+                                               query.row_terms + begin,
+                                               query.group_begin[group + 1] - begin,
+                                               steps,
+                                               pairs,
+                                               {},
+                                               ahead};
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         sums.lanes.terms[v] = rounded[v].rounded * -query.exponent_scale;
@@ -155,7 +161,7 @@ struct EmbedIntegers {
   }
 };
 
-void embed_integers(const IntegerRows& query, const float* tiles, Index tiles_count, std::int32_t* pairs, float* values,
+void embed_integers(const IntegerRows& query, const PointTiles& tiles, std::int32_t* pairs, float* values,
                     float* errors) {
-  for_each_lane_vectors(tiles_count, EmbedIntegers{query, tiles, pairs, values, errors});
+  for_each_lane_vectors(tiles.count, EmbedIntegers{query, tiles, pairs, values, errors});
 }

@@ -80,8 +80,7 @@ struct EmbedSplit {
 };
 
 /// Scratch: pairs of two tiles [2][split_steps * 16][16].
-void embed_split(const QueryRows& query, const float* tiles, Index tiles_count, float* scratch, float* values,
-                 float* errors) {
+void embed_split(const QueryRows& query, const PointTiles& tiles, float* scratch, float* values, float* errors) {
   const Index dim = query.dim, steps = split_steps(dim);
   const Index pairs_of_tile = steps * tile_register_rows * tile_lanes;
   int last = tile_register_rows;
@@ -89,8 +88,8 @@ void embed_split(const QueryRows& query, const float* tiles, Index tiles_count, 
   const EmbedSplit embed{query, steps, registers};
   alignas(64) float products[2][2][tile_register_rows * tile_lanes];  // of two blocks: one is summed beside the next
   alignas(64) float norms[2][tile_lanes], lane_terms[2][tile_lanes], totals[2][tile_lanes];
-  for (Index t = 0; t < tiles_count; t += 2) {
-    const int here = t + 1 < tiles_count ? 2 : 1;
+  for (Index t = 0; t < tiles.count; t += 2) {
+    const int here = t + 1 < tiles.count ? 2 : 1;
     for (int v = 0; v < here; ++v)
       for (Index lane = 0; lane < tile_lanes; ++lane)
         values[(t + v) * tile_lanes + lane] = errors[(t + v) * tile_lanes + lane] = 0;
@@ -98,8 +97,8 @@ void embed_split(const QueryRows& query, const float* tiles, Index tiles_count, 
       const Index begin = query.group_begin[group], count = query.group_begin[group + 1] - begin;
       std::uint32_t* pairs = reinterpret_cast<std::uint32_t*>(scratch);
       for (int v = 0; v < here; ++v) {
-        split_tile(tiles + (t + v) * dim * tile_lanes, query.centres + group * dim, dim, pairs + v * pairs_of_tile,
-                   norms[v]);
+        split_tile(tiles.first + (t + v) * dim * tile_lanes, query.centres + group * dim, dim,
+                   pairs + v * pairs_of_tile, norms[v]);
         for (Index lane = 0; lane < tile_lanes; ++lane) {
           lane_terms[v][lane] = norms[v][lane] * -query.exponent_scale;
           totals[v][lane] = 0;

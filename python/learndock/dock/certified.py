@@ -28,7 +28,7 @@ import numpy as np
 from learndock import _core
 from learndock.dock.chance import Chance, deviations_for
 from learndock.dock.mixtures import Nearest, Wish
-from learndock.dock.scan import chosen_scan, exact_products, squared_distances
+from learndock.dock.scan import chosen_scan, exact_products, squared_distances, thinning_queries
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,7 +48,8 @@ __all__ = ["Found", "certified_nearest"]
 _PROMISING, _FIRST = 256, 10
 # Specifications computed in one go; each go is twice the last.
 _BLOCK = 128
-# Above, float32 with a bound on its error thins out a block before float64, which costs eight times as much.
+# Above, integers and float32 with bounds on their errors thin out a block before float64, which costs four times as
+# much.
 _MANY = 32
 # Bounds end below, and are infinite for what is hidden.
 _FARTHEST = 3.2e38
@@ -95,6 +96,7 @@ class _User:
     mmd2: FloatArray = field(default_factory=lambda: np.empty(0))
     products: FloatArray = field(default_factory=lambda: np.empty(0))
     evaluated: int = 0
+    thinning: list[_core.CoarseQuery | _core.PreparedQuery] = field(default_factory=list)
 
     @property
     def threshold(self) -> float:
@@ -111,16 +113,21 @@ class _User:
     def compute(self, view: SpaceView, at: IndexArray, threads: int) -> None:
         """Compute the distances to the specifications at ascending places, as far as they can be wanted."""
         self.evaluated += len(at)
-        if len(at) > _MANY:
-            at = self._thinned_out(view, at, threads)
+        if len(at) > _MANY and not self.thinning:
+            self.thinning = thinning_queries(self.spec)
+        for query in self.thinning:
+            if len(at) > _MANY:
+                at = self._thinned_out(view, query, at, threads)
         products = exact_products(view, self.spec, at, threads)
         self.at = np.concatenate([self.at, at])
         self.products = np.concatenate([self.products, products])
         mmd2 = squared_distances(self.self_inner, products, view.self_inner[at])
         self.mmd2 = np.concatenate([self.mmd2, mmd2])
 
-    def _thinned_out(self, view: SpaceView, at: IndexArray, threads: int) -> IndexArray:
-        found = chosen_scan(view, self.spec, self.self_inner, at, threads)
+    def _thinned_out(
+        self, view: SpaceView, query: _core.CoarseQuery | _core.PreparedQuery, at: IndexArray, threads: int
+    ) -> IndexArray:
+        found = chosen_scan(view, query, self.self_inner, at, threads)
         threshold = self.threshold
         if len(at) >= self.wanted:
             upper = found.mmd2 + found.error
@@ -246,20 +253,25 @@ class _Prover:
             bare = bare[~self.hidden[self.view.sketched :]]
         if len(bare):
             self.user.compute(self.view, bare, threads)
-        promising = np.sort(promising[promising >= 0])
-        _, guesses = self._refined(promising, threads)
+        promising = promising[promising >= 0]
+        if len(self.model.facts.stages) > 1:
+            promising = np.sort(promising)
+            _, guesses = self._refined(promising, threads)
+            promising = promising[np.argsort(guesses, kind="stable")]
         count = _FIRST + 2 * self.user.wanted if self.budget is None else self.budget
-        self.first = np.sort(promising[np.argsort(guesses, kind="stable")[:count]])
+        self.first = np.sort(promising[:count])
         self.user.compute(self.view, self.first, threads)
 
-    def finish(self, within: IndexArray, threads: int) -> Found:
+    def finish(self, within: tuple[IndexArray, npt.NDArray[np.float32]], threads: int) -> Found:
         """Compute what may be nearer than what was found, until nothing is or the budget is spent."""
         view, user, reach = self.view, self.user, self.user.reach
-        left = within[np.isin(within, self.first, assume_unique=True, invert=True)]
-        lower, _ = self._refined(left, threads)
-        near = lower <= reach
+        rest = np.isin(within[0], self.first, assume_unique=True, invert=True)
+        left, lower = within[0][rest], within[1][rest]
         refined = len(left)
-        left, lower = left[near], lower[near]
+        if len(self.model.facts.stages) > 1:
+            lower, _ = self._refined(left, threads)
+            near = lower <= reach
+            left, lower = left[near], lower[near]
         if self.budget is not None:
             # What was left out is farther than the reach; what is left may be as near as its bound.
             unseen = float(np.min(lower, initial=np.nextafter(reach, np.float32(np.inf))))

@@ -120,17 +120,29 @@ def thin_out(
     view: SpaceView, spec: HasEmbedding, user: float, of: Scan, near: IndexArray, count: int, threads: int
 ) -> IndexArray:
     """Those of the places `near` in a scan that may be among the nearest by float32's bounds."""
-    return near[chosen_scan(view, spec, user, of.at[near], threads).nearest(count)]
-
-
-def chosen_scan(view: SpaceView, spec: HasEmbedding, user: float, at: IndexArray, threads: int) -> Scan:
-    """Distances to the specifications at some ascending places, in float32; user = <user, user>."""
     query = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
+    return near[chosen_scan(view, query, user, of.at[near], threads).nearest(count)]
+
+
+def thinning_queries(spec: HasEmbedding) -> list[_core.CoarseQuery | _core.PreparedQuery]:
+    """What thins out many specifications before float64 is needed: integers where they pay, then float32."""
+    coarse = _core.CoarseQuery(spec.points, spec.weights, spec.gamma)
+    single = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
+    return [coarse, single] if coarse.pays else [single]
+
+
+def chosen_scan(
+    view: SpaceView, query: _core.CoarseQuery | _core.PreparedQuery, user: float, at: IndexArray, threads: int
+) -> Scan:
+    """Distances to the specifications at some ascending places, with bounds on their errors; user = <user, user>."""
     products, errors = np.empty(len(at)), np.empty(len(at))
     for here, batch, chosen in by_segment(view, at):
-        products[here], errors[here] = _core.chosen_inner_products_float(
-            query, batch.tiles, batch.weights, batch.offsets, chosen, threads
-        )
+        arrays = batch.tiles, batch.weights, batch.offsets
+        if isinstance(query, _core.CoarseQuery):
+            found = _core.chosen_inner_products_coarse(query, *arrays, chosen, threads)
+        else:
+            found = _core.chosen_inner_products_float(query, *arrays, chosen, threads)
+        products[here], errors[here] = found
     return Scan(at, squared_distances(user, products, view.self_inner[at]), 2 * errors)
 
 

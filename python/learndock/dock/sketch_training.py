@@ -43,7 +43,8 @@ _MARGIN, _STEPS = 1.25, 254
 # Nanoseconds, roughly: of a byte read in a pass over all sketches, a sketch looked up, a kernel value in float64.
 _BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
 # More landmarks must bring a search to this share of its cost, or else no more are tried. But where the best ones
-# leave more than so much of the dock, more are tried all the same: proofs begin at some number of them, at once.
+# leave more than so much of the dock, more are tried all the same, and taken where they no longer do: proofs begin at
+# some number of them, at once.
 _WORTH, _WEAK = 0.8, 0.02
 # A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
 _SPECS_A_LANDMARK = 8
@@ -94,11 +95,12 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     total = int(view.starts[-1])
     sample = _sample(view, gamma, rng)
     points = _landmarks(view, rng)
+    weak = _WEAK * total
     best: _Trial | None = None
     for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
-        if best is None or trial.cost < _WORTH * best.cost:
+        if best is None or trial.cost < (_WORTH if best.evaluated <= weak or trial.evaluated > weak else 1) * best.cost:
             best = trial
-        if best.evaluated <= _WEAK * total and (best is not trial or len(trial.landmarks) == _LANDMARKS[-2]):
+        if best.evaluated <= weak and (best is not trial or len(trial.landmarks) == _LANDMARKS[-2]):
             break
     if best is None:
         raise ValueError("no landmarks")
