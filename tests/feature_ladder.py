@@ -63,10 +63,9 @@ def encoded(features, points, weights, gamma):
     return features.encode(packed.tiles, packed.weights, packed.offsets, own, 1)
 
 
-def feature_set(features, batches):
-    return _core.FeatureSet(
-        features, [(codes, errors, waves, measures, count) for (codes, _, errors, waves, measures), count in batches]
-    )
+def feature_set(features, sketches, batches):
+    sketch_set = _core.SketchSet(sketches, [(*made[:6], count) for made, count in batches])
+    return _core.FeatureSet(features, sketch_set, [made[6:] for made, _ in batches])
 
 
 def asked(features, sketches, points, weights, gamma):
@@ -82,7 +81,9 @@ def climb() -> None:
         features, sketches, points, weights, plain = case(rng, dim=dim, count=count, offset=offset)
         cut = count // 2
         parts = [(points[:cut], weights[:cut]), (points[cut:], weights[cut:])]
-        stored = feature_set(features, [(encoded(features, *part, plain.gamma), len(part[0])) for part in parts])
+        stored = feature_set(
+            features, sketches, [(encoded(features, *part, plain.gamma), len(part[0])) for part in parts]
+        )
         assert stored.total == count
         user = offset + rng.normal(size=(6, dim)), rng.normal(size=6)
         sketch, query = asked(features, sketches, *user, plain.gamma)

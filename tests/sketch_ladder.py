@@ -15,12 +15,7 @@ EPSILON32 = float(np.finfo(np.float32).eps)
 
 
 def _room(sketch_set, queries):
-    return np.empty(len(queries) * sketch_set.padded, np.int16)
-
-
-def upper_half(numbers):
-    """Of the bits of numbers that are not negative in float32: what is kept of bounds, and orders as they do."""
-    return np.asarray(numbers, np.float32).view(np.uint32) >> 16
+    return np.empty(len(queries) * sketch_set.ball_lanes, np.int16)
 
 
 def promising_of(sketch_set, queries, hidden, correlation, count, threads):
@@ -142,13 +137,17 @@ def assert_passes_agree(of, query):
     """What the passes over all find near, and how they rank, is what bounds and guesses one by one say."""
     every = np.arange(of.sketch_set.total)
     bounds, guesses = of.sketch_set.refine(query, 0.5, 0, every, 1)
-    assert within_of(of.sketch_set, [query], [None], [-1.0], 1)[0].size == 0
-    assert np.array_equal(
-        within_of(of.sketch_set, [query], [None], [-0.0], 1)[0], np.flatnonzero(upper_half(bounds) == 0)
-    )
-    for reach in (0.0, *np.quantile(bounds, [0.3, 0.8]).astype(np.float32), 3.2e38):
-        (places,) = within_of(of.sketch_set, [query], [None], [float(reach)], 1)
-        assert np.array_equal(places, np.flatnonzero(upper_half(bounds) <= upper_half(reach)))
+    kept = _room(of.sketch_set, [query])
+    of.sketch_set.promising([query], [None], 0.5, 0, kept, 1)
+    assert of.sketch_set.within([query], [None], kept, [-1.0], 1)[0][0].size == 0
+    for reach in (-0.0, 0.0, *np.quantile(bounds, [0.3, 0.8]).astype(np.float32), 3.2e38):
+        ((places, found),) = of.sketch_set.within([query], [None], kept, [float(reach)], 1)
+        assert np.array_equal(found, bounds[places])
+        assert (np.diff(places) > 0).all()
+        assert (found <= reach).all()
+        # A ball's bound is below those of all in it, but for roundings.
+        missed = np.setdiff1d(np.flatnonzero(bounds <= reach), places)
+        assert (bounds[missed] >= reach * (1 - 1e-5)).all(), (missed, bounds[missed], reach)
     best = promising_of(of.sketch_set, [query], [None], 0.5, len(every), 1)[0]
     assert np.array_equal(best, np.lexsort((every, guesses)))
 

@@ -264,12 +264,11 @@ def test_a_model_of_huge_steps_gives_no_guess_that_is_no_number():
 
 def test_residuals_that_are_no_numbers_prove_nothing_and_are_never_among_the_best(of):
     """A damaged file can hold any bits."""
-    batch = of.sketches[0]
-    residuals = batch[1].copy()
-    residuals[:, ::3] = np.nan
-    codes, errors = batch[0], batch[2].copy()
-    errors[1::3] = np.nan
-    sketch_set = _core.SketchSet(of.core, [(codes, residuals, errors, 40)])
+    codes, residuals, errors, order, ball_codes, balls = of.sketches[0]
+    residuals, errors = residuals.copy(), errors.copy()
+    residuals[:, :40][:, order % 3 == 0] = np.nan
+    errors[:40][order % 3 == 1] = np.nan
+    sketch_set = _core.SketchSet(of.core, [(codes, residuals, errors, order, ball_codes, balls, 40)])
     query, _ = of.query(of.points[0], of.weights[0])
     (best,) = promising_of(sketch_set, [query], [None], 0.5, 40, 2)
     assert sorted(best[best >= 0]) == [i for i in range(40) if i % 3]
@@ -277,8 +276,10 @@ def test_residuals_that_are_no_numbers_prove_nothing_and_are_never_among_the_bes
     assert (bounds[::3] == 0).all()
     assert (bounds[1::3] == 0).all()
     assert np.isnan(guesses).all()
-    assert set(range(0, 40, 3)) <= set(within_of(sketch_set, [query], [None], [0.0], 1)[0].tolist())
     assert promising_of(sketch_set, [query], [None], float("nan"), 40, 1).tolist() == [[-1] * 40]
+    for damaged in (np.full_like(balls, np.nan), np.stack([balls[0], np.full_like(balls[1], np.nan)])):
+        sketch_set = _core.SketchSet(of.core, [(codes, residuals, errors, order, ball_codes, damaged, 40)])
+        assert set(range(0, 40, 3)) <= set(within_of(sketch_set, [query], [None], [0.0], 1)[0].tolist())
 
 
 def arguments(**changes):
@@ -321,15 +322,23 @@ def test_a_map_that_makes_no_sense_is_refused(changes, said):
 
 
 def test_sketches_that_do_not_fit_are_refused(of, user):
-    codes, residuals, errors = of.sketches[0]
+    names = ("codes", "residuals", "errors", "order", "ball codes", "balls")
+    good = of.sketches[0]
+    for place, name in enumerate(names):
+        bad = [*good, 40]
+        bad[place] = np.ascontiguousarray(good[place][..., 1:])
+        with pytest.raises(ValueError, match=name):
+            _core.SketchSet(of.core, [tuple(bad)])
+    twice, beyond, below = (good[3].copy() for _ in range(3))
+    twice[0], beyond[0], below[0] = twice[1], 40, -1
     for parts, said in [
-        ((codes[:-1], residuals, errors, 40), "codes"),
-        ((codes, residuals[:1], errors, 40), "residuals"),
-        ((codes, residuals[:, :-1], errors, 40), "residuals"),
-        ((codes, residuals, errors[:-1], 40), "errors"),
-        ((codes, residuals, errors, 60), "codes"),
-        ((codes, residuals, errors, 0), "count"),
-        ((codes, residuals, errors), "batches"),
+        ((good[0], good[1][:1], *good[2:], 40), "residuals"),
+        ((*good[:3], twice, *good[4:], 40), "order"),
+        ((*good[:3], beyond, *good[4:], 40), "order"),
+        ((*good[:3], below, *good[4:], 40), "order"),
+        ((*good, 60), "codes"),
+        ((*good, 0), "count"),
+        (good, "batches"),
     ]:
         with pytest.raises(ValueError, match=said):
             _core.SketchSet(of.core, [parts])
@@ -342,9 +351,9 @@ def test_sketches_that_do_not_fit_are_refused(of, user):
         within_of(of.sketch_set, [user], [None], [], 1)
     with pytest.raises(ValueError, match="count"):
         promising_of(of.sketch_set, [user], [None], 0.3, -1, 1)
-    read_only = np.empty(of.sketch_set.padded, np.int16)
+    read_only = np.empty(of.sketch_set.ball_lanes, np.int16)
     read_only.flags.writeable = False
-    for bounds in (np.empty(of.sketch_set.padded - 1, np.int16), np.empty(of.sketch_set.padded), read_only):
+    for bounds in (np.empty(of.sketch_set.ball_lanes - 1, np.int16), np.empty(of.sketch_set.ball_lanes), read_only):
         with pytest.raises((ValueError, TypeError), match="bounds"):
             of.sketch_set.promising([user], [None], 0.3, 1, bounds, 1)
     with pytest.raises(ValueError, match="bounds"):
@@ -370,6 +379,64 @@ def test_an_empty_set_and_no_users_are_no_error(of, user):
     assert promising_of(of.sketch_set, [], [], 0.3, 3, 1).shape == (0, 3)
     assert within_of(of.sketch_set, [], [], [], 1) == []
     assert promising_of(of.sketch_set, [user], [None], 0.3, 0, 1).shape == (1, 0)
+
+
+def first_points(of, sketches, count):
+    """The sketches of a batch by the first stage, and the centres of its balls, as points with their residuals."""
+    width = of.stages[0]
+
+    def points(codes, residuals):
+        blocks = codes[: len(residuals) * width].reshape(-1, width, 16).transpose(0, 2, 1).reshape(-1, width)
+        return np.hstack([blocks * of.scales[:width].astype(np.float64), residuals[:, None].astype(np.float64)])
+
+    codes, residuals, errors, order, ball_codes, balls = sketches
+    return points(codes, residuals[0])[:count], errors[:count], points(ball_codes, balls[0]), balls[1], order
+
+
+def test_a_ball_reaches_all_sketches_of_its_block(of):
+    for sketches, (packed, _) in zip(of.sketches, of.batches, strict=True):
+        found, errors, centres, radii, order = first_points(of, sketches, len(packed))
+        assert sorted(order) == list(range(len(packed)))
+        for lane, (point, error) in enumerate(zip(found, errors, strict=True)):
+            reached = np.linalg.norm(point - centres[lane // 16]) + error
+            assert reached <= radii[lane // 16]
+            assert radii[lane // 16] <= 1e-5 + 1.0001 * max(
+                np.linalg.norm(found[lane // 16 * 16 :][:16] - centres[lane // 16], axis=1)
+                + errors[lane // 16 * 16 :][:16]
+            )
+
+
+def test_what_is_alike_lies_side_by_side():
+    """Twenty families of fifty, in no order: nearly all balls are of one family, and a user looks into few of them."""
+    rng = np.random.default_rng(15)
+    centres = 3 * rng.normal(size=(20, 3, 4))
+    family = rng.permutation(np.repeat(np.arange(20), 50))
+    points = centres[family] + 0.02 * rng.normal(size=(1000, 3, 4))
+    weights = np.full((1000, 3), 1 / 3)
+    of = made(rng, points, weights, 0.25, np.float32(points[:60].reshape(-1, 4)), width=24, stages=(24,))
+    order = of.sketches[0][3]
+    blocks = [family[order[begin : begin + 16]] for begin in range(0, 1000, 16)]
+    assert sum(len(set(block)) == 1 for block in blocks) >= 20
+    assert sum(len(set(block)) <= 2 for block in blocks) >= 55
+    query, own = of.query(points[0] + 0.001, weights[0])
+    nearest = np.sort(of.searched(points[0] + 0.001, weights[0], own))[9]
+    (places,) = within_of(of.sketch_set, [query], [None], [float(np.float32(nearest))], 1)
+    assert set(family[places]) == {family[0]}
+
+
+def test_as_many_are_promising_as_are_wanted_where_nearly_all_are_hidden():
+    rng = np.random.default_rng(16)
+    of = ladder_case(rng, dim=3, count=3000, stages=(8,), cuts=(1700,), ragged=False)
+    query, _ = of.query(rng.normal(size=(3, 3)), np.full(3, 1 / 3))
+    for shown in (1, 5, 40):
+        hidden = np.ones(3000, dtype=bool)
+        visible = rng.choice(3000, shown, replace=False)
+        hidden[visible] = False
+        (best,) = promising_of(of.sketch_set, [query], [hidden], 0.3, 30, 2)
+        assert np.count_nonzero(best >= 0) == min(30, shown)
+        assert set(best[best >= 0]) <= set(visible)
+        (places,) = within_of(of.sketch_set, [query], [hidden], [3.2e38], 2)
+        assert places.tolist() == sorted(visible)
 
 
 def test_sketches_are_the_same_for_any_number_of_threads(of):

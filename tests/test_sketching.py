@@ -33,7 +33,7 @@ from spec_batches import made_specs, user_spec
 GAMMA = 0.1
 # Of a model, and of sketches.
 FILES = [f"sketches/*/{name}.npy" for name in ("landmarks", "map", "offsets", "scales")]
-FILES += [f"specs/*/sketch-*/{name}.npy" for name in ("codes", "residuals", "errors")]
+FILES += [f"specs/*/sketch-*/{name}.npy" for name in ("codes", "residuals", "errors", "order", "ball_codes", "balls")]
 
 
 @pytest.fixture(autouse=True)
@@ -539,9 +539,9 @@ def test_what_a_writer_has_replaced_meanwhile_is_no_damage(filled, monkeypatch):
         ("sketches/*/model.json", "[]"),
         ("sketches/*/model.json", "{}"),
         ("sketches/*/model.json", "[" * 100_000),
-        ("sketches/*/model.json", '{"layout": 2}'),
-        ("sketches/*/model.json", '{"layout": 2, "sha256": {}, "gamma": 0.1}'),
-        ("sketches/*/model.json", '{"layout": 2, "sha256": {}, "gamma": 1' + "0" * 5000 + "}"),
+        ("sketches/*/model.json", '{"layout": 3}'),
+        ("sketches/*/model.json", '{"layout": 3, "sha256": {}, "gamma": 0.1}'),
+        ("sketches/*/model.json", '{"layout": 3, "sha256": {}, "gamma": 1' + "0" * 5000 + "}"),
     ],
 )
 def test_a_models_facts_that_make_no_sense_are_damage(filled, pattern, text):

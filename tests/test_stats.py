@@ -51,10 +51,13 @@ def test_the_facts_of_sketches(dock):  # noqa: F811
     assert one.coordinates == one.stages[-1]
     assert one.landmarks in (8, 16, 32)
     assert one.predicted == facts.predicted
-    # A byte a coordinate, a float32 residual a stage and one for the error; and of features three; in blocks of 16.
+    # A byte a coordinate, a float32 residual a stage and one for the error, a place in the order; of features three
+    # numbers; all but the order in blocks of 16, and for each block a ball, in blocks of 16 likewise.
     assert one.features == 512
-    assert one.sketch_bytes_a_spec == one.coordinates + 4 * len(one.stages) + 4 + one.features + 3 * 4
-    assert one.sketch_bytes == 64 * one.sketch_bytes_a_spec
+    ball = one.stages[0] + 2 * 4
+    own = one.coordinates + 4 * len(one.stages) + 4 + one.features + 3 * 4
+    assert one.sketch_bytes_a_spec == own + 4 + -(-ball // 16)
+    assert one.sketch_bytes == 64 * own + 60 * 4 + 16 * ball
     files = (dock.path / "specs").glob("*/sketch-*/*.npy")
     assert one.sketch_bytes == sum(np.load(path).nbytes for path in files)
     stored = [(np.float32(z), np.float32(beta)) for z, beta in zip(points, weights, strict=True)]

@@ -77,6 +77,12 @@ def _round(rng: np.random.Generator, count: Count) -> None:
             count.violated += int(np.count_nonzero(bounds > exact))
             count.positive += int(np.count_nonzero(bounds))
             count.bounds += _DOCKED
+        # And all that is as near as half of them is found by a pass, through the bounds of balls.
+        reach = np.float32(np.median(exact))
+        kept = np.empty(sketch_set.ball_lanes, np.int16)
+        sketch_set.promising([query], [None], 0.5, 0, kept, 0)
+        ((within, _),) = sketch_set.within([query], [None], kept, [float(reach)], 0)
+        count.violated += int(np.count_nonzero(np.delete(exact, within) < reach))
         count.share += float(np.sum(np.minimum(1, bounds / np.maximum(exact, 1e-300))))
         count.pairs += _DOCKED
 

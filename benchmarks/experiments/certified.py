@@ -337,15 +337,17 @@ def _coordinates(view: Any, users: list[Any]) -> tuple[Array, Array]:
     """What the sketches hold, as numbers, and the users' own."""
     model = view.model
     stored = []
-    for name, sketches in view.sketches.items():
-        blocks, begin, parts = -(-len(view.named[name]) // 16), 0, []
+    for sketches in view.sketches.values():
+        blocks, begin, parts = -(-len(sketches.order) // 16), 0, []
         for end in model.facts.stages:
             codes = sketches.codes[blocks * 16 * begin : blocks * 16 * end]
             if begin == 0:  # 16 side by side
                 codes = codes.reshape(blocks, end, 16).transpose(0, 2, 1)
             parts.append(codes.reshape(blocks * 16, end - begin))
             begin = end
-        stored.append(np.hstack(parts)[: len(view.named[name])] * model.scales)
+        rows = np.empty((len(sketches.order), begin))
+        rows[sketches.order] = np.hstack(parts)[: len(sketches.order)] * model.scales
+        stored.append(rows)
     asked = [model.core.query(user.points, user.weights, user.inner(user), 0).coordinates for user in users]
     return np.ascontiguousarray(np.vstack(stored), dtype=np.float32), np.array(asked, dtype=np.float32)
 

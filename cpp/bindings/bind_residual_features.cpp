@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "learndock/residual_features.hpp"
-#include "packed_arrays.hpp"
+#include "sketch_set.hpp"
 
 namespace learndock::bindings {
 
@@ -37,22 +37,19 @@ py::tuple encode(const ResidualFeatures& features, const py::array& tiles, const
   const auto self = require<double>(self_argument, "self_inner", 1);
   require_size(self.shape(0), view.count, "self_inner");
   const Index padded = tile_count(view.count) * tile_lanes;
-  const auto stages = static_cast<py::ssize_t>(features.map().stages().size());
-  Array<std::int8_t> codes(padded * features.map().coordinates());
-  Array<float> residuals(Shape{stages, padded}), errors(padded);
+  SketchRoom room(features.map(), view.count);
   Array<std::int8_t> feature_codes(padded * 2 * features.frequency_count());
   Array<float> measures(Shape{measures_of_features, padded});
   const double* inner = self.data();
-  std::int8_t *to_codes = codes.mutable_data(), *to_feature_codes = feature_codes.mutable_data();
-  float *to_residuals = residuals.mutable_data(), *to_errors = errors.mutable_data(),
-        *to_measures = measures.mutable_data();
+  std::int8_t* to_feature_codes = feature_codes.mutable_data();
+  float* to_measures = measures.mutable_data();
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
     ThreadTeam team(execution(threads));
-    features.encode(view, inner, team, to_codes, to_residuals, to_errors, to_feature_codes, to_measures);
+    features.encode(view, inner, team, room.arrays, to_feature_codes, to_measures);
   }
-  return py::make_tuple(codes, residuals, errors, feature_codes, measures);
+  return room.tuple() + py::make_tuple(feature_codes, measures);
 }
 
 FeatureQuery query_of(const ResidualFeatures& features, const py::array& points, const py::array& weights,
@@ -66,37 +63,28 @@ FeatureQuery query_of(const ResidualFeatures& features, const py::array& points,
   return features.query(view, sketch, self_inner);
 }
 
-/// Sketches and features of a space's segments, one after the other, and what keeps their memory alive.
+/// Sketches and features of a space's segments, and what keeps their memory alive.
 class FeatureSet {
  public:
-  FeatureSet(std::shared_ptr<const ResidualFeatures> features, const std::vector<py::tuple>& batches)
-      : features_(std::move(features)) {
-    const SketchMap& map = features_->map();
-    for (const py::tuple& batch : batches) {
-      require_size(static_cast<Index>(batch.size()), 5, "batches: entries of each");
-      const auto codes = require<std::int8_t>(batch[0].cast<py::array>(), "codes", 1);
-      const auto errors = require<float>(batch[1].cast<py::array>(), "errors", 1);
-      const auto feature_codes = require<std::int8_t>(batch[2].cast<py::array>(), "feature codes", 1);
-      const auto measures = require<float>(batch[3].cast<py::array>(), "measures", 2);
-      Sketches sketches;
-      sketches.count = batch[4].cast<Index>();
-      if (sketches.count < 1) throw py::value_error("batches: count: expected at least 1");
-      const Index padded = sketches.blocks() * tile_lanes;
-      require_size(codes.shape(0), padded * map.coordinates(), "codes");
-      require_size(errors.shape(0), padded, "errors");
+  FeatureSet(std::shared_ptr<const ResidualFeatures> features, std::shared_ptr<const SketchSet> sketches,
+             const std::vector<py::tuple>& batches)
+      : features_(std::move(features)), sketches_(std::move(sketches)) {
+    require_size(static_cast<Index>(batches.size()), static_cast<Index>(sketches_->batches().size()), "batches");
+    require_size(sketches_->map().coordinates(), features_->map().coordinates(), "sketches: coordinates");
+    for (std::size_t b = 0; b < batches.size(); ++b) {
+      require_size(static_cast<Index>(batches[b].size()), 2, "batches: entries of each");
+      const auto feature_codes = require<std::int8_t>(batches[b][0].cast<py::array>(), "feature codes", 1);
+      const auto measures = require<float>(batches[b][1].cast<py::array>(), "measures", 2);
+      const Index padded = sketches_->batches()[b].blocks() * tile_lanes;
       require_size(feature_codes.shape(0), padded * 2 * features_->frequency_count(), "feature codes");
       require_size(measures.shape(0), measures_of_features, "measures");
       require_size(measures.shape(1), padded, "measures: last axis");
-      sketches.codes = codes.data();
-      sketches.errors = errors.data();
-      total_ += sketches.count;
-      batches_.push_back(sketches);
       stored_.push_back({feature_codes.data(), measures.data()});
-      held_.insert(held_.end(), {codes, errors, feature_codes, measures});
+      held_.insert(held_.end(), {feature_codes, measures});
     }
   }
 
-  Index total() const { return total_; }
+  Index total() const { return sketches_->total(); }
 
   Array<float> bounds(const SketchQuery& sketch, const FeatureQuery& query, double deviations,
                       const py::array& chosen_argument, int threads) const {
@@ -109,7 +97,7 @@ class FeatureSet {
       // As above: plain memory only.
       const py::gil_scoped_release released;
       ThreadTeam team(comparing(count, threads));
-      chance_bounds({*features_, batches_, stored_, sketch, query}, deviations, places, count, team, to);
+      chance_bounds({*features_, sketches_->batches(), stored_, sketch, query}, deviations, places, count, team, to);
     }
     return found;
   }
@@ -128,16 +116,14 @@ class FeatureSet {
       // As above: plain memory only.
       const py::gil_scoped_release released;
       ThreadTeam team(comparing(count, threads));
-      deviations_of({*features_, batches_, stored_, sketch, query}, places, values, count, team, to);
+      deviations_of({*features_, sketches_->batches(), stored_, sketch, query}, places, values, count, team, to);
     }
     return found;
   }
 
  private:
   Array<Index> checked(const SketchQuery& sketch, const FeatureQuery& query, const py::array& chosen_argument) const {
-    auto chosen = require<Index>(chosen_argument, "chosen", 1);
-    for (Index i = 0; i < chosen.shape(0); ++i)
-      if (chosen.data()[i] < 0 || chosen.data()[i] >= total_) throw py::value_error("chosen: outside the sketches");
+    Array<Index> chosen = sketches_->require_places(chosen_argument);
     require_size(static_cast<Index>(sketch.coordinates.size()), features_->map().coordinates(), "sketch: coordinates");
     require_size(static_cast<Index>(query.waves.size()), 2 * features_->frequency_count(), "query: waves");
     return chosen;
@@ -149,10 +135,9 @@ class FeatureSet {
   }
 
   std::shared_ptr<const ResidualFeatures> features_;
-  std::vector<Sketches> batches_;
+  std::shared_ptr<const SketchSet> sketches_;
   std::vector<StoredFeatures> stored_;
   std::vector<py::array> held_;
-  Index total_ = 0;
 };
 
 }  // namespace
@@ -175,10 +160,11 @@ void bind_residual_features(py::module_& module) {
       .def("query", &query_of, py::arg("points"), py::arg("weights"), py::arg("sketch"), py::arg("self_inner"));
 
   py::class_<FeatureSet>(module, "FeatureSet")
-      .def(py::init([](std::shared_ptr<ResidualFeatures> features, const std::vector<py::tuple>& batches) {
-             return FeatureSet(std::move(features), batches);
+      .def(py::init([](std::shared_ptr<ResidualFeatures> features, std::shared_ptr<SketchSet> sketches,
+                       const std::vector<py::tuple>& batches) {
+             return FeatureSet(std::move(features), std::move(sketches), batches);
            }),
-           py::arg("features"), py::arg("batches"))
+           py::arg("features"), py::arg("sketches"), py::arg("batches"))
       .def_property_readonly("total", &FeatureSet::total)
       .def("bounds", &FeatureSet::bounds, py::arg("sketch"), py::arg("query"), py::arg("deviations"), py::arg("chosen"),
            py::arg("threads"))

@@ -5,6 +5,7 @@
 
 #include "input.hpp"
 #include "learndock/residual_features.hpp"
+#include "learndock/sketch_search.hpp"
 
 using namespace learndock;
 using namespace learndock::fuzz;
@@ -50,7 +51,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::vector<std::int8_t> codes = input.codes(padded * coordinates),
                                  feature_codes = input.codes(padded * 2 * frequency_count);
   const std::vector<float> errors = input.any_of<float>(padded), measures = input.any_of<float>(3 * padded);
-  const std::vector<Sketches> batches{{codes.data(), nullptr, errors.data(), count}};
+  std::vector<std::int32_t> order;
+  for (Index i = 0; i < count; ++i) order.insert(order.begin() + input.size(0, i), static_cast<std::int32_t>(i));
+  const std::vector<std::int32_t> of_embeddings = lanes_of_order(order.data(), count);
+  const std::vector<Sketches> batches{
+      {codes.data(), nullptr, errors.data(), order.data(), of_embeddings.data(), nullptr, nullptr, count}};
   const std::vector<StoredFeatures> stored{{feature_codes.data(), measures.data()}};
   const FeatureSearch search{features, batches, stored, sketch, query};
   std::vector<Index> chosen(static_cast<std::size_t>(count));
@@ -69,7 +74,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   std::vector<std::int8_t> to_codes(lanes * static_cast<std::size_t>(coordinates)),
       to_features(lanes * 2 * static_cast<std::size_t>(frequency_count));
   std::vector<float> to_residuals(lanes), to_errors(lanes), to_measures(3 * lanes);
-  features.encode(view, norms.data(), team, to_codes.data(), to_residuals.data(), to_errors.data(), to_features.data(),
-                  to_measures.data());
+  const auto ball_lanes = static_cast<std::size_t>(tile_count(tile_count(view.count)) * tile_lanes);
+  std::vector<std::int32_t> to_order(static_cast<std::size_t>(view.count));
+  std::vector<std::int8_t> to_ball_codes(ball_lanes * static_cast<std::size_t>(coordinates));
+  std::vector<float> to_balls(2 * ball_lanes);
+  features.encode(
+      view, norms.data(), team,
+      {to_codes.data(), to_residuals.data(), to_errors.data(), to_order.data(), to_ball_codes.data(), to_balls.data()},
+      to_features.data(), to_measures.data());
   return 0;
 }

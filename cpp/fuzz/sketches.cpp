@@ -6,6 +6,7 @@
 
 #include "input.hpp"
 #include "learndock/sketch.hpp"
+#include "learndock/sketch_search.hpp"
 
 using namespace learndock;
 using namespace learndock::fuzz;
@@ -13,8 +14,9 @@ using namespace learndock::fuzz;
 namespace {
 
 struct Stored {
-  std::vector<std::int8_t> codes;
-  std::vector<float> residuals, errors;
+  std::vector<std::int8_t> codes, ball_codes;
+  std::vector<float> residuals, errors, balls;
+  std::vector<std::int32_t> order, lanes;
   Index count;
 
   Stored(Input& input, const SketchMap& map) : count(input.size(1, 20)) {
@@ -22,9 +24,18 @@ struct Stored {
     codes = input.codes(padded * map.coordinates());
     residuals = input.any_of<float>(stages * padded);
     errors = input.any_of<float>(padded);
+    const Index ball_lanes = tile_count(tile_count(count)) * tile_lanes;
+    ball_codes = input.codes(ball_lanes * map.stages()[0]);
+    balls = input.any_of<float>(2 * ball_lanes);
+    // A binding lets permutations through alone.
+    for (Index i = 0; i < count; ++i) order.insert(order.begin() + input.size(0, i), static_cast<std::int32_t>(i));
+    lanes = lanes_of_order(order.data(), count);
   }
 
-  Sketches view() const { return {codes.data(), residuals.data(), errors.data(), count}; }
+  Sketches view() const {
+    return {codes.data(), residuals.data(),  errors.data(), order.data(),
+            lanes.data(), ball_codes.data(), balls.data(),  count};
+  }
 };
 
 float positive(Input& input) {
@@ -83,7 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const Index count = input.size(0, total);
   std::vector<Index> places(static_cast<std::size_t>(count));
-  std::vector<std::int16_t> kept(static_cast<std::size_t>(padded_total(batches)));
+  std::vector<std::int16_t> kept(static_cast<std::size_t>(ball_lanes_of(batches)));
   promising_sketches(search, correlation, count, team, kept.data(), places.data());
   std::vector<Index> found;
   for (const Index place : places)
@@ -110,7 +121,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto padded = static_cast<std::size_t>(tile_count(view.count) * tile_lanes);
   std::vector<std::int8_t> codes(padded * static_cast<std::size_t>(coordinates));
   std::vector<float> residuals(padded * stages.size()), errors(padded);
-  model.encode(view, self_inner.data(), team, codes.data(), residuals.data(), errors.data());
+  const auto ball_lanes = static_cast<std::size_t>(tile_count(tile_count(view.count)) * tile_lanes);
+  std::vector<std::int32_t> order(static_cast<std::size_t>(view.count));
+  std::vector<std::int8_t> ball_codes(ball_lanes * static_cast<std::size_t>(stages[0]));
+  std::vector<float> balls(2 * ball_lanes);
+  model.encode(view, self_inner.data(), team,
+               {codes.data(), residuals.data(), errors.data(), order.data(), ball_codes.data(), balls.data()});
+  lanes_of_order(order.data(), view.count);
   std::vector<double> values(static_cast<std::size_t>(view.count * landmark_count));
   values_at_points(view, landmarks.data(), landmark_count, gamma, team, values.data());
   return 0;

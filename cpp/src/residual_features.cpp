@@ -10,6 +10,7 @@
 #include "batch_starts.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
+#include "learndock/sketch_search.hpp"
 
 namespace learndock {
 
@@ -48,16 +49,20 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
   const auto count = static_cast<double>(frequencies);
   const double rounding = static_cast<double>(map.coordinates() + 64) * 2 * float_roundoff;
   team.for_each((chosen_count + chosen_together - 1) / chosen_together, [&](Index chunk, int) {
-    Index known = -1;
+    Index known = -1, known_block = -1;
     alignas(64) float sums[tile_lanes], products[tile_lanes], squares[tile_lanes];
     for (Index i = chunk * chosen_together; i < std::min(chosen_count, (chunk + 1) * chosen_together); ++i) {
       const Index b = starts.batch_of(chosen[i]);
       const Sketches& batch = search.batches[b];
       const StoredFeatures& stored = search.stored[b];
-      const Index at = chosen[i] - starts[b], block = at / tile_lanes, lane = at % tile_lanes;
+      // Features lie as the embeddings do, sketches in lanes of their own.
+      const Index at = chosen[i] - starts[b], block = at / tile_lanes, sketch = batch.lanes[at];
+      if (starts[b] + sketch / tile_lanes * tile_lanes != known_block) {
+        known_block = starts[b] + sketch / tile_lanes * tile_lanes;
+        first_distances(map, batch, search.sketch, sketch / tile_lanes, sums);
+      }
       if (starts[b] + block * tile_lanes != known) {
         known = starts[b] + block * tile_lanes;
-        first_distances(map, batch, search.sketch, block, sums);
         active_kernels().feature_products(stored.codes + block * 2 * frequencies * tile_lanes, query.waves.data(),
                                           frequencies, products, squares);
       }
@@ -65,16 +70,18 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
       const auto square = static_cast<double>(stored.measures[at]);
       const auto scale = static_cast<double>(stored.measures[padded + at]);
       const auto error = static_cast<double>(stored.measures[2 * padded + at]);
-      const auto distance2 =
-          static_cast<double>(sums[lane] + further_distance(map, batch, search.sketch, last_stage, at));
-      const double apart = static_cast<double>(batch.errors[at]) + static_cast<double>(search.sketch.error);
+      const auto distance2 = static_cast<double>(sums[sketch % tile_lanes] +
+                                                 further_distance(map, batch, search.sketch, last_stage, sketch));
+      const double apart = static_cast<double>(batch.errors[sketch]) + static_cast<double>(search.sketch.error);
       Comparison found;
       found.distance2 = distance2;
-      found.estimate = distance2 + square + query.square - 2 * scale * static_cast<double>(products[lane]) / count;
+      found.estimate =
+          distance2 + square + query.square - 2 * scale * static_cast<double>(products[at % tile_lanes]) / count;
       // A rounded number is off by half a scale at most, a complex one by scale / sqrt(2).
-      found.sigma = 2 * scale *
-                    (std::sqrt(static_cast<double>(squares[lane])) / count + query.norm / std::sqrt(2 * count)) *
-                    (1 + rounding + count * float_roundoff);
+      found.sigma =
+          2 * scale *
+          (std::sqrt(static_cast<double>(squares[at % tile_lanes])) / count + query.norm / std::sqrt(2 * count)) *
+          (1 + rounding + count * float_roundoff);
       found.slack = apart * (2 * std::sqrt(distance2) + apart) + 2 * error * query.norm +
                     rounding * (distance2 + square + query.square);
       compare(i, found);
@@ -152,8 +159,7 @@ double ResidualFeatures::residual_square(const double* coordinates, double self_
 }
 
 void ResidualFeatures::encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team,
-                              std::int8_t* codes, float* residuals, float* errors, std::int8_t* feature_codes,
-                              float* measures) const {
+                              const SketchArrays& sketches, std::int8_t* feature_codes, float* measures) const {
   struct Scratch {
     UnpackedRows rows;
     std::vector<double> centred;
@@ -211,7 +217,7 @@ void ResidualFeatures::encode(const PackedEmbeddings<float>& batch, const double
           static_cast<float>((std::sqrt(rest / count) + rounding * std::sqrt(norm / count)) * (1 + 4 * float_roundoff));
     }
   };
-  map_->encode(batch, self_inner, team, codes, residuals, errors, also);
+  map_->encode(batch, self_inner, team, sketches, also);
 }
 
 FeatureQuery ResidualFeatures::query(const Embedding& embedding, const SketchQuery& sketch, double self_inner) const {

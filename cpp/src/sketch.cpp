@@ -4,14 +4,13 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <utility>
 
-#include "batch_starts.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
 #include "learndock/kernel_sums.hpp"
+#include "sketch_order.hpp"
 
 namespace learndock {
 
@@ -23,10 +22,8 @@ constexpr double double_roundoff = 0x1p-53;
 constexpr double float_roundoff = 0x1p-24;
 constexpr int largest_code = 127;
 
-// Embeddings whose values are multiplied by the map together, and sketches that one chunk of a pass holds.
+// Embeddings whose values are multiplied by the map together.
 constexpr Index encoded_together = tile_lanes;
-constexpr Index pass_blocks = 64;
-constexpr Index chosen_together = 256;
 
 // Points up to which the error of a float64 distance is bounded for both embeddings alike, so that each of the two can
 // bring its own part.
@@ -45,119 +42,6 @@ double absolute_sum(const double* weights, Index count) {
 float rounded_up(double value) {
   const auto nearest = static_cast<float>(value);
   return std::nextafter(nearest, std::numeric_limits<float>::infinity());
-}
-
-Index lowest_bit(unsigned bits) {
-  Index bit = 0;
-  while (!(bits >> bit & 1u)) ++bit;
-  return bit;
-}
-
-/// The upper half of the bits of a number that is not negative: those of one at most as large, which order alike.
-std::int16_t upper_half(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return static_cast<std::int16_t>(bits >> 16);
-}
-
-float of_upper_half(std::int16_t half) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-/// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
-class Smallest {
- public:
-  explicit Smallest(Index most) : most_(static_cast<std::size_t>(most)) {}
-
-  /// What is above is not wanted, nor what is no number, as a damaged file can make it: such guesses have no order.
-  float limit() const {
-    if (most_ == 0) return -std::numeric_limits<float>::infinity();
-    return held_.size() < most_ ? std::numeric_limits<float>::infinity() : held_.front().first;
-  }
-
-  void add(float guess, Index place) {
-    const std::pair<float, Index> entry(guess, place);
-    if (held_.size() == most_) {
-      if (!(entry < held_.front())) return;
-      std::pop_heap(held_.begin(), held_.end());
-      held_.back() = entry;
-    } else {
-      held_.push_back(entry);
-    }
-    std::push_heap(held_.begin(), held_.end());
-  }
-
-  const std::vector<std::pair<float, Index>>& held() const { return held_; }
-
- private:
-  std::size_t most_;
-  std::vector<std::pair<float, Index>> held_;  // the largest first, as a heap
-};
-
-SketchComparison comparison(const SketchMap& map, const SketchQuery& query, float correlation, Index stage) {
-  SketchComparison with;
-  with.residual = query.residuals[stage];
-  with.error = query.error;
-  with.shrink = static_cast<float>(1 - static_cast<double>(map.stages()[stage] + 8) * float_roundoff);
-  with.correlated_residual = 2 * correlation * with.residual;
-  return with;
-}
-
-SketchBlocks first_stage(const SketchMap& map, const Sketches& batch, Index first, Index count) {
-  const Index width = map.stages()[0];
-  SketchBlocks blocks;
-  blocks.codes = batch.codes + first * width * tile_lanes;
-  blocks.scales = map.scales().data();
-  blocks.count = count;
-  blocks.coordinates = width;
-  return blocks;
-}
-
-/// The codes of one embedding in a stage but the first.
-const std::int8_t* row_of(const SketchMap& map, const Sketches& batch, Index stage, Index at) {
-  const Index begin = map.stage_begin(stage), width = map.stages()[stage] - begin;
-  return batch.codes + batch.blocks() * tile_lanes * begin + at * width;
-}
-
-/// A piece of a batch, small enough to stay in a cache while all queries go over it.
-struct Piece {
-  const Sketches* batch;
-  Index first_block, blocks;
-  Index place;  ///< of its first sketch in all batches
-  Index lane;   ///< of its first sketch in all bounds of a query
-
-  Index first() const { return first_block * tile_lanes; }
-  Index count() const { return std::min(blocks * tile_lanes, batch->count - first()); }
-  Index lanes() const { return blocks * tile_lanes; }
-};
-
-/// take(i, place) for the sketches of a piece whose bit is set and that may be returned to query q.
-template <class Take>
-void for_each_taken(const SketchSearch& search, const Piece& piece, Index q, const std::uint16_t* bits_of_blocks,
-                    const Take& take) {
-  const std::uint8_t* hidden = search.hidden[q] == nullptr ? nullptr : search.hidden[q] + piece.place;
-  for (Index block = 0; block < piece.blocks; ++block)
-    for (unsigned bits = bits_of_blocks[block]; bits != 0; bits &= bits - 1) {
-      const Index i = block * tile_lanes + lowest_bit(bits);
-      if (i < piece.count() && (hidden == nullptr || !hidden[i])) take(i, piece.place + i);
-    }
-}
-
-std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
-  std::vector<Piece> pieces;
-  Index place = 0, lane = 0;
-  for (const Sketches& batch : batches) {
-    for (Index block = 0; block < batch.blocks(); block += pass_blocks) {
-      const Index first = block * tile_lanes;
-      pieces.push_back({&batch, block, std::min(pass_blocks, batch.blocks() - block), place + first, lane + first});
-    }
-    place += batch.count;
-    lane += batch.blocks() * tile_lanes;
-  }
-  return pieces;
 }
 
 }  // namespace
@@ -216,61 +100,57 @@ float SketchMap::finish(const double* coordinates, double self_inner, double abs
 }
 
 void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team,
-                       std::int8_t* codes, float* residuals, float* errors, const Also& also) const {
+                       const SketchArrays& to, const Also& also) const {
   struct Scratch {
     UnpackedRows rows;
     RowMajor values, coordinates;
     double absolute_weights[encoded_together];
   };
-  const Index blocks = tile_count(batch.count), width = coordinates();
+  const Index width = coordinates();
   const Eigen::Map<const RowMajor> map(map_.data(), width, landmark_count_);
   const Index padded_landmarks = tile_count(landmark_count_) * tile_lanes;
+  std::vector<std::int8_t> codes(batch.count * width);
+  std::vector<float> residuals(static_cast<Index>(stages_.size()) * batch.count), errors(batch.count);
   std::vector<Scratch> scratch(team.size());
-  team.for_each(blocks, [&](Index block, int worker) {
+  team.for_each(tile_count(batch.count), [&](Index block, int worker) {
     Scratch& own = scratch[worker];
-    const Index first = block * tile_lanes, here = std::min(tile_lanes, batch.count - first);
+    const Index first = block * encoded_together, here = std::min(encoded_together, batch.count - first);
     own.values.resize(encoded_together, padded_landmarks);
-    for (Index lane = 0; lane < here; ++lane) {
-      const Embedding embedding = own.rows.of(batch, first + lane);
-      own.absolute_weights[lane] = absolute_sum(embedding.weights, embedding.count);
+    for (Index i = 0; i < here; ++i) {
+      const Embedding embedding = own.rows.of(batch, first + i);
+      own.absolute_weights[i] = absolute_sum(embedding.weights, embedding.count);
       active_kernels().embed_double(embedding, gamma_, landmark_tiles_.data(), tile_count(landmark_count_),
-                                    own.values.row(lane).data());
+                                    own.values.row(i).data());
     }
     own.coordinates.noalias() = own.values.topLeftCorner(here, landmark_count_) * map.transpose();
     if (also) also(first, here, own.coordinates.data(), worker);
-    for (Index lane = 0; lane < tile_lanes; ++lane) {
-      double stored = 0;
-      Index stage = 0;
-      for (Index i = 0; i < width; ++i) {
-        if (i == stages_[stage]) ++stage;
-        const Index begin = stage_begin(stage), stage_width = stages_[stage] - begin;
-        std::int8_t& code = stage == 0 ? codes[(block * stage_width + i) * tile_lanes + lane]
-                                       : codes[blocks * tile_lanes * begin + (first + lane) * stage_width + i - begin];
-        code = 0;
-        if (lane >= here) continue;
-        const double value = own.coordinates(lane, i) - offsets_[i], scale = static_cast<double>(scales_[i]);
-        const double steps = std::nearbyint(value / scale);
-        if (steps > largest_code)
-          code = largest_code;
-        else if (steps < -largest_code)
-          code = -largest_code;
-        else if (steps == steps)
-          code = static_cast<std::int8_t>(steps);
-        const double rest = value - scale * code;
-        stored += rest * rest;
-      }
-      const Index at = first + lane;
-      if (lane >= here) {
-        for (std::size_t s = 0; s < stages_.size(); ++s)
-          residuals[static_cast<Index>(s) * blocks * tile_lanes + at] = 0;
-        errors[at] = 0;
-        continue;
-      }
-      errors[at] =
-          finish(own.coordinates.row(lane).data(), self_inner[at], own.absolute_weights[lane],
-                 batch.offsets[at + 1] - batch.offsets[at], std::sqrt(stored), residuals + at, blocks * tile_lanes);
+    for (Index i = 0; i < here; ++i) {
+      const Index at = first + i;
+      const double* found = own.coordinates.row(i).data();
+      const double stored = round_coordinates(found, codes.data() + at * width);
+      errors[at] = finish(found, self_inner[at], own.absolute_weights[i], batch.offsets[at + 1] - batch.offsets[at],
+                          stored, residuals.data() + at, batch.count);
     }
   });
+  arrange_sketches(*this, {codes.data(), residuals.data(), errors.data(), batch.count}, to);
+}
+
+double SketchMap::round_coordinates(const double* coordinates, std::int8_t* codes) const {
+  double squares = 0;
+  for (Index i = 0; i < this->coordinates(); ++i) {
+    const double value = coordinates[i] - offsets_[i], scale = static_cast<double>(scales_[i]);
+    const double steps = std::nearbyint(value / scale);
+    codes[i] = 0;
+    if (steps > largest_code)
+      codes[i] = largest_code;
+    else if (steps < -largest_code)
+      codes[i] = -largest_code;
+    else if (steps == steps)
+      codes[i] = static_cast<std::int8_t>(steps);
+    const double rest = value - scale * codes[i];
+    squares += rest * rest;
+  }
+  return std::sqrt(squares);
 }
 
 SketchQuery SketchMap::query(const Embedding& embedding, double self_inner, ThreadTeam& team) const {
@@ -312,149 +192,6 @@ void values_at_points(const PackedEmbeddings<float>& batch, const double* points
     double* found = own.values.reserve(tiles * tile_lanes);
     active_kernels().embed_double(own.rows.of(batch, i), gamma, packed.data(), tiles, found);
     std::copy_n(found, point_count, values + i * point_count);
-  });
-}
-
-Index padded_total(const std::vector<Sketches>& batches) {
-  Index total = 0;
-  for (const Sketches& batch : batches) total += batch.blocks() * tile_lanes;
-  return total;
-}
-
-void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
-                        std::int16_t* bounds, Index* places) {
-  constexpr Index together = 8;  // queries that a piece in the first cache meets at a time
-  struct Scratch {
-    AlignedArray<float> sums, values;
-    std::uint16_t at_most[pass_blocks];
-    std::vector<Smallest> best;
-  };
-  const CpuKernels& kernels = active_kernels();
-  const auto query_count = static_cast<Index>(search.queries.size());
-  const Index width = search.map.stages()[0];
-  std::vector<float> coordinates(query_count * width);
-  for (Index q = 0; q < query_count; ++q)
-    std::copy_n(search.queries[q]->coordinates.data(), width, &coordinates[q * width]);
-  const std::vector<Piece> pieces = pieces_of(search.batches);
-  std::vector<Scratch> scratch(team.size());
-  for (Scratch& own : scratch) own.best.assign(query_count, Smallest(count));
-  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
-    const Piece& piece = pieces[number];
-    const float *residuals = piece.batch->residuals + piece.first(), *errors = piece.batch->errors + piece.first();
-    Scratch& own = scratch[worker];
-    constexpr Index most_lanes = pass_blocks * tile_lanes;
-    float *sums = own.sums.reserve(together * most_lanes), *values = own.values.reserve(most_lanes);
-    const SketchBlocks blocks = first_stage(search.map, *piece.batch, piece.first_block, piece.blocks);
-    for (Index q = 0; q < query_count; ++q) {
-      if (q % together == 0) {
-        std::fill_n(sums, together * most_lanes, 0.0f);
-        kernels.sketch_distances(blocks, &coordinates[q * width], std::min(together, query_count - q), width, sums,
-                                 most_lanes);
-      }
-      const float* of_query = sums + q % together * most_lanes;
-      const SketchComparison with = comparison(search.map, *search.queries[q], correlation, 0);
-      kernels.short_bounds(of_query, residuals, errors, piece.blocks, with,
-                           bounds + piece.lane * query_count + q * piece.lanes());
-      Smallest& smallest = own.best[q];
-      kernels.sketch_guesses(of_query, residuals, piece.blocks, with, smallest.limit(), values, own.at_most);
-      for_each_taken(search, piece, q, own.at_most, [&](Index i, Index place) { smallest.add(values[i], place); });
-    }
-  });
-  for (Index q = 0; q < query_count; ++q) {
-    std::vector<std::pair<float, Index>> all;
-    for (const Scratch& own : scratch) all.insert(all.end(), own.best[q].held().begin(), own.best[q].held().end());
-    std::sort(all.begin(), all.end());
-    for (Index i = 0; i < count; ++i) places[q * count + i] = i < static_cast<Index>(all.size()) ? all[i].second : -1;
-  }
-}
-
-std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
-                                            ThreadTeam& team) {
-  const auto query_count = static_cast<Index>(search.queries.size());
-  const std::vector<Piece> pieces = pieces_of(search.batches);
-  // Of each piece and query, so that places come out in order.
-  std::vector<SketchesWithin> parts(pieces.size() * search.queries.size());
-  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int) {
-    const Piece& piece = pieces[number];
-    std::uint16_t at_most[pass_blocks];
-    for (Index q = 0; q < query_count; ++q) {
-      const std::int16_t* of_query = bounds + piece.lane * query_count + q * piece.lanes();
-      active_kernels().halves_at_most(of_query, piece.blocks, reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1,
-                                      at_most);
-      SketchesWithin& found = parts[number * query_count + q];
-      for_each_taken(search, piece, q, at_most, [&](Index i, Index place) {
-        found.places.push_back(place);
-        found.bounds.push_back(of_upper_half(of_query[i]));
-      });
-    }
-  });
-  std::vector<SketchesWithin> within(search.queries.size());
-  for (std::size_t part = 0; part < parts.size(); ++part) {
-    SketchesWithin& of_query = within[part % search.queries.size()];
-    of_query.places.insert(of_query.places.end(), parts[part].places.begin(), parts[part].places.end());
-    of_query.bounds.insert(of_query.bounds.end(), parts[part].bounds.begin(), parts[part].bounds.end());
-  }
-  return within;
-}
-
-void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
-  std::fill_n(sums, tile_lanes, 0.0f);
-  active_kernels().sketch_distances(first_stage(map, batch, block, 1), query.coordinates.data(), 1, 0, sums, 0);
-}
-
-float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at) {
-  float sum = 0;
-  for (Index s = 1; s <= stage; ++s) {
-    const Index begin = map.stage_begin(s);
-    sum += active_kernels().sketch_row_distance(row_of(map, batch, s, at), map.scales().data() + begin,
-                                                query.coordinates.data() + begin, map.stages()[s] - begin);
-  }
-  return sum;
-}
-
-void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
-                    float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
-                    float* bounds, float* guesses) {
-  constexpr Index ahead = 8;  // places that a processor could not foresee
-  const BatchStarts starts(batches);
-  const SketchComparison with = comparison(map, query, correlation, stage);
-  const auto fetch = [&](Index place) {
-    const Index b = starts.batch_of(place), at = place - starts[b];
-    const Sketches& batch = batches[b];
-    fetch_ahead(first_stage(map, batch, at / tile_lanes, 1).codes, map.stages()[0] * tile_lanes);
-    for (Index s = 1; s <= stage; ++s) fetch_ahead(row_of(map, batch, s, at), map.stages()[s] - map.stage_begin(s));
-    __builtin_prefetch(batch.residuals + stage * batch.blocks() * tile_lanes + at);
-    __builtin_prefetch(batch.errors + at);
-  };
-  const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
-  team.for_each(chunks, [&](Index chunk, int) {
-    const Index end = std::min(chosen_count, (chunk + 1) * chosen_together);
-    Index known = -1;
-    alignas(64) float first[tile_lanes];
-    // So many places make a block of their own.
-    alignas(64) float sums[tile_lanes] = {}, residuals[tile_lanes] = {}, errors[tile_lanes] = {};
-    alignas(64) float found[tile_lanes], guessed[tile_lanes];
-    for (Index begin = chunk * chosen_together; begin < end; begin += tile_lanes) {
-      const Index here = std::min(tile_lanes, end - begin);
-      for (Index lane = 0; lane < here; ++lane) {
-        const Index i = begin + lane;
-        if (i + ahead < end) fetch(chosen[i + ahead]);
-        const Index b = starts.batch_of(chosen[i]), at = chosen[i] - starts[b], block = at / tile_lanes;
-        const Sketches& batch = batches[b];
-        if (starts[b] + block * tile_lanes != known) {
-          first_distances(map, batch, query, block, first);
-          known = starts[b] + block * tile_lanes;
-        }
-        sums[lane] = first[at % tile_lanes] + further_distance(map, batch, query, stage, at);
-        residuals[lane] = batch.residuals[stage * batch.blocks() * tile_lanes + at];
-        errors[lane] = batch.errors[at];
-      }
-      std::uint16_t unused = 0;
-      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, found);
-      active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
-      std::copy_n(found, here, bounds + begin);
-      std::copy_n(guessed, here, guesses + begin);
-    }
   });
 }
 

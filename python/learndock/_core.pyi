@@ -10,6 +10,8 @@ import numpy.typing as npt
 _Float64 = npt.NDArray[np.float64]
 _Float32 = npt.NDArray[np.float32]
 _Int64 = npt.NDArray[np.int64]
+_Int32 = npt.NDArray[np.int32]
+_Int8 = npt.NDArray[np.int8]
 _Tiles = npt.NDArray[Any]  # float32 or float64
 
 version: str
@@ -55,17 +57,17 @@ class SketchMap:
     ) -> None: ...
     def encode(
         self, tiles: _Tiles, weights: _Tiles, offsets: _Int64, self_inner: _Float64, threads: int
-    ) -> tuple[npt.NDArray[np.int8], _Float32, _Float32]: ...
+    ) -> tuple[_Int8, _Float32, _Float32, _Int32, _Int8, _Float32]: ...
     def query(self, points: _Float64, weights: _Float64, self_inner: float, threads: int) -> SketchQuery: ...
 
 class SketchSet:
     def __init__(
-        self, map: SketchMap, batches: Sequence[tuple[npt.NDArray[np.int8], _Float32, _Float32, int]]
+        self, map: SketchMap, batches: Sequence[tuple[_Int8, _Float32, _Float32, _Int32, _Int8, _Float32, int]]
     ) -> None: ...
     @property
     def total(self) -> int: ...
     @property
-    def padded(self) -> int: ...
+    def ball_lanes(self) -> int: ...
     def promising(
         self,
         queries: Sequence[SketchQuery],
@@ -97,14 +99,15 @@ class ResidualFeatures:
     def __init__(self, map: SketchMap, frequencies: _Float64, gram: _Float64) -> None: ...
     def encode(
         self, tiles: _Tiles, weights: _Tiles, offsets: _Int64, self_inner: _Float64, threads: int
-    ) -> tuple[npt.NDArray[np.int8], _Float32, _Float32, npt.NDArray[np.int8], _Float32]: ...
+    ) -> tuple[_Int8, _Float32, _Float32, _Int32, _Int8, _Float32, _Int8, _Float32]: ...
     def query(self, points: _Float64, weights: _Float64, sketch: SketchQuery, self_inner: float) -> FeatureQuery: ...
 
 class FeatureSet:
     def __init__(
         self,
         features: ResidualFeatures,
-        batches: Sequence[tuple[npt.NDArray[np.int8], _Float32, npt.NDArray[np.int8], _Float32, int]],
+        sketches: SketchSet,
+        batches: Sequence[tuple[_Int8, _Float32]],
     ) -> None: ...
     @property
     def total(self) -> int: ...

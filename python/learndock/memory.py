@@ -110,9 +110,9 @@ def search_bytes(docked: int) -> tuple[int, int]:
 
 def certified_bytes(docked: int, *, chance: bool = False) -> tuple[int, int]:
     """The same for a search by sketches."""
-    # A user has short bounds by the first stage, places and bounds of what is near, at most a third of the dock; the
-    # dock has ids, self products, masks.
-    each = (_DOUBLE + 2 * _FLOAT + _SHORT) * docked
+    # A user has places and bounds of what is near, twice while they are put in order, and short bounds of balls; the
+    # dock has ids, self products, masks, and a lane for each.
+    each = (2 * _DOUBLE + 2 * _FLOAT + _SHORT) * docked
     # Bounds that hold with a chance are made of all that the proven ones leave, which may be all, and put in order.
     return each + (4 * _DOUBLE * docked if chance else 0), 3 * _DOUBLE * docked
 

@@ -56,8 +56,8 @@ class ResidualFeatures {
   double looseness() const { return looseness_; }
 
   /// Sketches and features of all embeddings of a batch, in one go; as SketchMap::encode, and as in StoredFeatures.
-  void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team, std::int8_t* codes,
-              float* residuals, float* errors, std::int8_t* feature_codes, float* measures) const;
+  void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team,
+              const SketchArrays& sketches, std::int8_t* feature_codes, float* measures) const;
 
   /// `sketch` is that of the embedding.
   FeatureQuery query(const Embedding& embedding, const SketchQuery& sketch, double self_inner) const;

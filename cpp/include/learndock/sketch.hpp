@@ -13,6 +13,11 @@
 // bits with an offset and a scale each, a float32 residual for each stage, and a bound on the error of all of it as a
 // distance: what is stored is another point of R^(m+1), so the triangle inequality takes the errors off the distance.
 // The errors hold every rounding, that of the float64 distances which searches compare with included.
+//
+// Sketches that are near each other are stored next to each other, sixteen to a block. A block's ball has a centre,
+// which is stored as a sketch is, and a radius that reaches every point of R^(m+1) in it with its error: by the
+// triangle inequality once more, the bound of a ball is that of a sketch whose error is the radius, and holds for all
+// in it.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +29,33 @@
 
 namespace learndock {
 
-/// Stored sketches of a batch of embeddings. Does not own its arrays; lanes after the last embedding hold anything.
+/// Stored sketches of a batch of embeddings, in lanes of an order of their own. Does not own its arrays; lanes after
+/// the last embedding hold anything.
 struct Sketches {
   /// [block][coordinates of the first stage][tile_lanes], which passes over all of them read; then, of each further
   /// stage, [blocks * tile_lanes][coordinates of the stage]: what is looked at there is few and far between.
   const std::int8_t* codes = nullptr;
-  const float* residuals = nullptr;  ///< [stage][blocks * tile_lanes]
-  const float* errors = nullptr;     ///< [blocks * tile_lanes] of the distance
+  const float* residuals = nullptr;         ///< [stage][blocks * tile_lanes]
+  const float* errors = nullptr;            ///< [blocks * tile_lanes] of the distance
+  const std::int32_t* order = nullptr;      ///< [count] the embedding of each lane
+  const std::int32_t* lanes = nullptr;      ///< [count] the lane of each embedding
+  const std::int8_t* ball_codes = nullptr;  ///< of a centre for each block, [ball block][coordinates][tile_lanes]
+  const float* balls = nullptr;             ///< [2][ball_blocks * tile_lanes]: residual of the centre, and radius
   Index count = 0;
 
   Index blocks() const { return tile_count(count); }
+  Index ball_blocks() const { return tile_count(blocks()); }
+  Index ball_lanes() const { return ball_blocks() * tile_lanes; }
+};
+
+/// Where the sketches of a batch are written to, as in Sketches.
+struct SketchArrays {
+  std::int8_t* codes;
+  float* residuals;
+  float* errors;
+  std::int32_t* order;
+  std::int8_t* ball_codes;
+  float* balls;
 };
 
 /// The sketch of one embedding that asks: its coordinates in float32.
@@ -66,13 +88,16 @@ class SketchMap {
   /// Told the coordinates [count, coordinates] of the embeddings first .. first + count - 1 of a block.
   using Also = std::function<void(Index first, Index count, const double* coordinates, int worker)>;
 
-  /// Sketches of all embeddings of a batch; self_inner = <P, P>. `codes`, `residuals` and `errors` as in Sketches.
-  void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team, std::int8_t* codes,
-              float* residuals, float* errors, const Also& also = {}) const;
+  /// Sketches of all embeddings of a batch; self_inner = <P, P>.
+  void encode(const PackedEmbeddings<float>& batch, const double* self_inner, ThreadTeam& team, const SketchArrays& to,
+              const Also& also = {}) const;
 
   SketchQuery query(const Embedding& embedding, double self_inner, ThreadTeam& team) const;
 
  private:
+  /// The nearest codes of coordinates, and how far off they are together.
+  double round_coordinates(const double* coordinates, std::int8_t* codes) const;
+
   /// Residuals and error of coordinates that are stored with an error of `stored`.
   float finish(const double* coordinates, double self_inner, double absolute_weight, Index count, double stored,
                float* residuals, Index residual_stride) const;
@@ -88,46 +113,5 @@ class SketchMap {
 /// The values of all embeddings of a batch at points: values[i, l] = mu_i(point_l), [batch.count, point_count].
 void values_at_points(const PackedEmbeddings<float>& batch, const double* points, Index point_count, double gamma,
                       ThreadTeam& team, double* values);
-
-/// Several batches of sketches, and what is asked of them. `hidden` has, for each query, [total] nonzero where a sketch
-/// may not be returned, or null.
-struct SketchSearch {
-  const SketchMap& map;
-  const std::vector<Sketches>& batches;
-  const std::vector<const SketchQuery*>& queries;
-  const std::vector<const std::uint8_t*>& hidden;
-};
-
-/// Lanes of all batches: how many bounds of the first stage there are for one query.
-Index padded_total(const std::vector<Sketches>& batches);
-
-/// Places with the smallest guesses by the first stage, `count` for each query, ascending by (guess, place); -1 where
-/// there are fewer. A guess of MMD^2 is ||c_P - c_Q||^2 + r_P^2 + r_Q^2 - 2 correlation r_P r_Q. Leaves the lower
-/// bounds of the first stage in bounds [queries * padded_total], for sketches_within: the upper halves of their bits,
-/// which are bounds too and half to be written and read.
-void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
-                        std::int16_t* bounds, Index* places);
-
-/// Places of sketches, ascending, and their lower bounds by the first stage.
-struct SketchesWithin {
-  std::vector<Index> places;
-  std::vector<float> bounds;
-};
-
-/// Those whose lower bound in `bounds` is at most the query's reach, for each query.
-std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
-                                            ThreadTeam& team);
-
-/// ||c_P - c_Q||^2 by the coordinates of the first stage, for the embeddings of one block.
-void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block,
-                     float* distances);
-
-/// What the stages after the first, up to the given one, add to it for one embedding.
-float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index at);
-
-/// Lower bounds of MMD^2 and guesses of it, by the stages up to the given one, for chosen places.
-void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
-                    float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
-                    float* bounds, float* guesses);
 
 }  // namespace learndock

@@ -1,10 +1,10 @@
 """Search by sketches: what can't be among the nearest is left out with a proof.
 
-1. A pass over all sketches, for many users at a time, finds the most promising specifications by the first
-   coordinates, and keeps the bounds by these in two bytes each.
+1. A pass over the balls of all sketches, for many users at a time, finds the most promising specifications by the
+   first coordinates, and keeps the bounds of the balls.
 2. The best of those by all coordinates are computed in float64; the last of the k nearest of them is the threshold.
-3. All are left out whose bound is above the threshold. The bounds of the others are refined by the rest of the
-   coordinates.
+3. All are left out whose bound, or their ball's, is above the threshold. The bounds of the others are refined by the
+   rest of the coordinates.
 4. What is left is computed in the order of the bounds, block after block, until the next bound is above the threshold:
    then the k nearest are proven. Specifications without sketches are all computed.
 
@@ -46,14 +46,14 @@ __all__ = ["Found", "certified_nearest"]
 
 # The most promising by the first stage. So many of those, and two for each that is wanted, set the threshold.
 _PROMISING, _FIRST = 256, 10
-# Specifications computed in one go; each go is twice the last.
-_BLOCK = 128
+# Specifications computed in one go; each go is so many times the last.
+_BLOCK, _GROWTH = 128, 8
 # Above, integers and float32 with bounds on their errors thin out a block before float64, which costs four times as
 # much.
 _MANY = 32
 # Bounds end below, and are infinite for what is hidden.
 _FARTHEST = 3.2e38
-# Users whose bounds by the first coordinates are kept at a time: 64 MB in a dock of a million.
+# Users whose bounds of balls are kept at a time: 4 MB in a dock of a million.
 _TOGETHER = 32
 # A search that would compute more than this share of the space scans it.
 _SCANNED_SHARE = 1 / 3
@@ -182,7 +182,7 @@ def certified_nearest(
     users = [_User(spec, inner, wanted) for spec, inner in zip(specs, self_inner, strict=True)]
     # Fewer than are wanted would set no threshold.
     count = min(sketched, max(_PROMISING, 2 * (wanted if budget is None else budget)))
-    bounds = np.empty(min(_TOGETHER, len(users)) * view.sketch_set.padded, np.int16)
+    bounds = np.empty(min(_TOGETHER, len(users)) * view.sketch_set.ball_lanes, np.int16)
     found: list[Found] = []
     for start in range(0, len(users), _TOGETHER):
         with stage("bounds"):
@@ -198,7 +198,7 @@ def certified_nearest(
                 )
                 for user in users[start : start + _TOGETHER]
             ]
-        found += _proven(provers, count, bounds[: len(provers) * view.sketch_set.padded], threads, stage)
+        found += _proven(provers, count, bounds[: len(provers) * view.sketch_set.ball_lanes], threads, stage)
     return found
 
 
@@ -209,7 +209,7 @@ def _proven(
     threads: int,
     stage: Callable[[str], AbstractContextManager[None]],
 ) -> list[Found]:
-    """What is found for some users of a space together; `bounds` is room for theirs by the first coordinates."""
+    """What is found for some users of a space together; `bounds` is room for those of the balls."""
     view, correlation = provers[0].view, provers[0].model.facts.correlation
     sketches, queries = view.sketch_set, [prover.query for prover in provers]
     masks = [None if prover.hidden is None else prover.hidden[: view.sketched] for prover in provers]
@@ -309,7 +309,7 @@ class _Prover:
             computed[near] = True
             if chance is not None:
                 chance.audit(user.at, user.mmd2, threads)
-            size *= 2
+            size *= _GROWTH if chance is None else 2
         return computed
 
     def _chance(self, left: int, threads: int) -> Chance | None:

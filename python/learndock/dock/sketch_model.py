@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SketchFacts", "SketchModel", "model_faults", "open_model", "write_model"]
 
-# Layout 2: codes [block][coordinate][16] of the first stage, then [stage][embedding][coordinate] of the others;
-# residuals [stage][embedding], errors [embedding]. In layout 1 the other stages were as the first.
-LAYOUT = 2
+# Layout 3: sketches in lanes, near ones side by side: codes [block][coordinate][16] of the first stage, then
+# [stage][lane][coordinate] of the others, residuals [stage][lane], errors [lane], and a ball for each block. In layout
+# 2 they were in the order of the specifications, in layout 1 the other stages were as the first besides.
+LAYOUT = 3
 _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "landmarks": (np.float32, 2),
     "map": (np.float64, 2),
@@ -95,8 +96,9 @@ class SketchFacts:
 
     @property
     def bytes_a_spec(self) -> int:
-        """Of codes, residuals and errors; of features and what is known of them."""
-        return self.stages[-1] + 4 * len(self.stages) + 4 + (self.features + 12 if self.features else 0)
+        """Of codes, residuals and errors, the order and a share of a ball; of features and what is known of them."""
+        ball = -(-(self.stages[0] + 8) // 16)
+        return self.stages[-1] + 4 * len(self.stages) + 8 + ball + (self.features + 12 if self.features else 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ __all__ = ["is_weak", "train_model"]
 # Numbers of landmarks, tried in turn while that helps; the last, a minute's training, only where nothing else does.
 _LANDMARKS = (256, 1024, 4096, 8192)
 # Prefixes of the coordinates that are tried. The last is the most that is stored.
-_PREFIXES = (16, 32, 64, 128, 256)
+_PREFIXES = (16, 32, 56, 120, 256)
 # Where none proves enough: random features estimate the rest of 64 coordinates of 1,024 landmarks well.
 _LANDMARKS_OF_FEATURES, _COORDINATES_OF_FEATURES = 1024, 64
 _SAMPLE, _QUERIES, _NEIGHBOURS = 4096, 32, 10
@@ -40,8 +40,9 @@ _SAMPLE, _QUERIES, _NEIGHBOURS = 4096, 32, 10
 _JITTER = 1e-3
 # Room beyond the sample's extremes for the coordinates of what comes later; what lies beyond is stored with its error.
 _MARGIN, _STEPS = 1.25, 254
-# Nanoseconds, roughly: of a byte read in a pass over all sketches, a sketch looked up, a kernel value in float64.
-_BYTE, _LOOKUP, _PAIR, _PAIR_DIM = 0.06, 40.0, 1.0, 0.06
+# Nanoseconds, roughly: of a byte read in a pass over sketches, a sketch looked up, a kernel value in float64. A pass
+# reads the ball of each sixteen, and of what its bounds leave so many sketches for each.
+_BYTE, _LOOKUP, _PAIR, _PAIR_DIM, _LOOKED = 0.06, 40.0, 1.0, 0.06, 4
 # More landmarks must bring a search to this share of its cost, or else no more are tried. But where the best ones
 # leave more than so much of the dock, more are tried all the same, and taken where they no longer do: proofs begin at
 # some number of them, at once.
@@ -50,7 +51,7 @@ _WORTH, _WEAK = 0.8, 0.02
 _SPECS_A_LANDMARK = 8
 # More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which are not
 # tried in a space of a smaller noise share than this where fewer prove enough. Above the last nothing proves much.
-_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY, _NOISE = 0.85, 0.75, 128, 0.17, 0.5
+_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY, _NOISE = 0.85, 0.75, 120, 0.17, 0.5
 # A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
 _WEAKER, _WEAKER_SHARE = 2.0, 0.01
 
@@ -231,7 +232,7 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
         for stages in [(last,), *((first, last) for first in prefixes if first < last)]:
             cost = (
                 len(landmarks) * points * pair
-                + total * (stages[0] + 8) * _BYTE
+                + min(total, total / 16 + _LOOKED * survivors[stages[0]][1]) * (stages[0] + 8) * _BYTE
                 + (survivors[stages[0]][1] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
                 + survivors[last][1] * points * points * pair
             )

@@ -1,6 +1,6 @@
 """The sketches of a segment's specifications: .npy files in a folder within the segment's, named by their model.
 
-Three of them, two more of random features where the model has some, and <P, P> of a search gamma.
+Six of them, two more of random features where the model has some, and <P, P> of a search gamma.
 
 They are made of the segment and can be made again at any time, so the catalog names only the model; a segment that has
 none of that model is searched exactly. sketch.json holds the sha256 of each array.
@@ -44,6 +44,9 @@ _ARRAYS: dict[str, tuple[type[np.generic], int]] = {
     "codes": (np.int8, 1),
     "residuals": (np.float32, 2),
     "errors": (np.float32, 1),
+    "order": (np.int32, 1),
+    "ball_codes": (np.int8, 1),
+    "balls": (np.float32, 2),
 }
 # Of sketches with features; a search does without them where they are missing.
 _FEATURE_ARRAYS: dict[str, tuple[type[np.generic], int]] = {"feature_codes": (np.int8, 1), "measures": (np.float32, 2)}
@@ -55,17 +58,22 @@ _LANES = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sketches:
-    """Sketches of one segment, in memory or mapped from files.
+    """Sketches of one segment, in memory or mapped from files: in lanes, near ones side by side.
 
     Attributes
     ----------
     codes : ndarray of int8, shape (m * padded,)
-        [block of 16 specifications][coordinate][specification] of the first stage, then
-        [stage][specification][coordinate] of the others.
+        [block of 16 lanes][coordinate][lane] of the first stage, then [stage][lane][coordinate] of the others.
     residuals : ndarray of float32, shape (stages, padded)
     errors : ndarray of float32, shape (padded,)
+    order : ndarray of int32, shape (N,)
+        Which specification of the segment each lane has.
+    ball_codes : ndarray of int8, shape (m of the first stage * balls,)
+        A centre for each block, as `codes` has sketches.
+    balls : ndarray of float32, shape (2, balls)
+        Residual of the centre, and the radius that reaches all in the block.
     feature_codes : ndarray of int8, shape (2M * padded,), optional
-        Random features, [block][frequency][cosine, sine][specification].
+        Random features, [block of 16 specifications][frequency][cosine, sine][specification].
     measures : ndarray of float32, shape (3, padded), optional
         With them: squared norm of the residual, scale and error.
     self_inner : ndarray of float64, shape (N,), optional
@@ -75,6 +83,9 @@ class Sketches:
     codes: npt.NDArray[np.int8]
     residuals: npt.NDArray[np.float32]
     errors: npt.NDArray[np.float32]
+    order: npt.NDArray[np.int32]
+    ball_codes: npt.NDArray[np.int8]
+    balls: npt.NDArray[np.float32]
     feature_codes: npt.NDArray[np.int8] | None = None
     measures: npt.NDArray[np.float32] | None = None
     self_inner: npt.NDArray[np.float64] | None = None
@@ -82,8 +93,12 @@ class Sketches:
     @property
     def nbytes(self) -> int:
         """Of all arrays."""
-        arrays = (self.codes, self.residuals, self.errors, self.feature_codes, self.measures, self.self_inner)
+        arrays = (getattr(self, label) for label in (*_ARRAYS, *_FEATURE_ARRAYS, *_SELF_INNER))
         return sum(array.nbytes for array in arrays if array is not None)
+
+    def batch(self, count: int) -> tuple[Any, ...]:
+        """As the core's SketchSet takes the sketches of `count` specifications."""
+        return (*(getattr(self, label) for label in _ARRAYS), count)
 
 
 def make_sketches(model: SketchModel, segment: Segment, *, threads: int = 0) -> Sketches:
@@ -142,9 +157,13 @@ def open_sketches(segment_folder: Path, model: SketchModel, count: int) -> Sketc
     except (ValueError, TypeError) as error:
         raise DockError(f"{folder}: the sketches are damaged ({error})") from None
     padded, stages = -(-count // _LANES) * _LANES, model.facts.stages
-    shapes: tuple[tuple[int, ...], ...] = (sketches.codes.shape, sketches.residuals.shape, sketches.errors.shape)
-    if shapes != ((padded * stages[-1],), (len(stages), padded), (padded,)):
+    balls = -(-padded // _LANES**2) * _LANES
+    expected = ((padded * stages[-1],), (len(stages), padded), (padded,), (count,), (balls * stages[0],), (2, balls))
+    shapes = tuple(getattr(sketches, label).shape for label in _ARRAYS)
+    if shapes != expected:
         raise DockError(f"{folder}: the sketches are damaged (their shapes are {shapes})")
+    if not np.array_equal(np.sort(sketches.order), np.arange(count)):
+        raise DockError(f"{folder}: the sketches are damaged (order.npy: expected each specification once)")
     if sketches.feature_codes is not None and sketches.measures is not None:
         shapes = (sketches.feature_codes.shape, sketches.measures.shape)
         if shapes != ((padded * model.facts.features,), (3, padded)):

@@ -48,7 +48,7 @@ SKETCHED_AT_ONCE = 10_000
 _FEWEST = 4_096
 # A space that has grown by the second factor gets another model; by the first, where its proofs have become weak.
 _GROWTH_LOOKED_AT, _GROWTH = 1.25, 4
-# A byte each for a specification. A model has so many only where they halve the cost of a search.
+# A byte each for a specification.
 _MOST_COORDINATES = 256
 
 

@@ -136,10 +136,7 @@ class SpaceView:
             raise ValueError("no sketches")
         return _core.SketchSet(
             self.model.core,
-            [
-                (sketches.codes, sketches.residuals, sketches.errors, len(self.named[name]))
-                for name, sketches in self.sketches.items()
-            ],
+            [sketches.batch(len(self.named[name])) for name, sketches in self.sketches.items()],
         )
 
     @cached_property
@@ -147,13 +144,13 @@ class SpaceView:
         """The sketches with their random features; None where some have none."""
         features = None if self.model is None else self.model.features
         batches = [
-            (sketches.codes, sketches.errors, sketches.feature_codes, sketches.measures, len(self.named[name]))
-            for name, sketches in self.sketches.items()
+            (sketches.feature_codes, sketches.measures)
+            for sketches in self.sketches.values()
             if sketches.feature_codes is not None and sketches.measures is not None
         ]
         if features is None or not batches or len(batches) < len(self.sketches):
             return None
-        return _core.FeatureSet(features, batches)
+        return _core.FeatureSet(features, self.sketch_set, batches)
 
     @cached_property
     def _alive(self) -> npt.NDArray[np.bool_]:

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "learndock/sketch_search.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <deque>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "aligned_memory.hpp"
+#include "batch_starts.hpp"
+#include "embedding_runs.hpp"
+#include "learndock/instruction_set.hpp"
+
+namespace learndock {
+
+namespace {
+
+constexpr double float_roundoff = 0x1p-24;
+
+// Blocks of balls that one chunk of a pass holds, their blocks of sketches, and queries that meet them at a time.
+constexpr Index piece_ball_blocks = 4, piece_blocks = piece_ball_blocks * tile_lanes, together = 8;
+// Of these blocks a query looks into so many that it may as well look into all, together with others.
+constexpr Index many_blocks = piece_blocks / 2;
+constexpr Index chosen_together = 256;
+
+Index lowest_bit(unsigned bits) {
+  Index bit = 0;
+  while (!(bits >> bit & 1u)) ++bit;
+  return bit;
+}
+
+/// The upper half of the bits of a number that is not negative: those of one at most as large, which order alike.
+std::int16_t upper_half(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<std::int16_t>(bits >> 16);
+}
+
+/// The smallest guesses seen, with their places; deterministic, whatever the order in which they come.
+class Smallest {
+ public:
+  explicit Smallest(Index most) : most_(static_cast<std::size_t>(most)) {}
+
+  /// What is above is not wanted, nor what is no number, as a damaged file can make it: such guesses have no order.
+  float limit() const {
+    if (most_ == 0) return -std::numeric_limits<float>::infinity();
+    return held_.size() < most_ ? std::numeric_limits<float>::infinity() : held_.front().first;
+  }
+
+  void add(float guess, Index place) {
+    const std::pair<float, Index> entry(guess, place);
+    if (held_.size() == most_) {
+      if (!(entry < held_.front())) return;
+      std::pop_heap(held_.begin(), held_.end());
+      held_.back() = entry;
+    } else {
+      held_.push_back(entry);
+    }
+    std::push_heap(held_.begin(), held_.end());
+  }
+
+  const std::vector<std::pair<float, Index>>& held() const { return held_; }
+
+ private:
+  std::size_t most_;
+  std::vector<std::pair<float, Index>> held_;  // the largest first, as a heap
+};
+
+SketchComparison comparison(const SketchMap& map, const SketchQuery& query, float correlation, Index stage) {
+  SketchComparison with;
+  with.residual = query.residuals[stage];
+  with.error = query.error;
+  with.shrink = static_cast<float>(1 - static_cast<double>(map.stages()[stage] + 8) * float_roundoff);
+  with.correlated_residual = 2 * correlation * with.residual;
+  return with;
+}
+
+/// The first coordinates of some blocks of sketches, and of balls.
+SketchBlocks first_stage(const SketchMap& map, const Sketches& batch, Index first, Index count) {
+  const Index width = map.stages()[0];
+  return {batch.codes + first * width * tile_lanes, map.scales().data(), count, width};
+}
+
+SketchBlocks balls_of(const SketchMap& map, const Sketches& batch, Index first, Index count) {
+  const Index width = map.stages()[0];
+  return {batch.ball_codes + first * width * tile_lanes, map.scales().data(), count, width};
+}
+
+/// The codes of one lane in a stage but the first.
+const std::int8_t* row_of(const SketchMap& map, const Sketches& batch, Index stage, Index lane) {
+  const Index begin = map.stage_begin(stage), width = map.stages()[stage] - begin;
+  return batch.codes + batch.blocks() * tile_lanes * begin + lane * width;
+}
+
+/// Balls that are looked at together, and their sketches.
+struct Piece {
+  const Sketches* batch;
+  Index first_ball_block, ball_blocks;
+  Index place;      ///< of the batch's first embedding
+  Index ball_lane;  ///< of the first ball, among those of all batches
+
+  Index first_block() const { return first_ball_block * tile_lanes; }
+  Index ball_lanes() const { return ball_blocks * tile_lanes; }
+  Index blocks() const { return std::min(ball_lanes(), batch->blocks() - first_block()); }
+};
+
+std::vector<Piece> pieces_of(const std::vector<Sketches>& batches) {
+  std::vector<Piece> pieces;
+  Index place = 0, ball_lane = 0;
+  for (const Sketches& batch : batches) {
+    for (Index first = 0; first < batch.ball_blocks(); first += piece_ball_blocks)
+      pieces.push_back({&batch, first, std::min(piece_ball_blocks, batch.ball_blocks() - first), place,
+                        ball_lane + first * tile_lanes});
+    place += batch.count;
+    ball_lane += batch.ball_lanes();
+  }
+  return pieces;
+}
+
+/// take(i) for the lanes i below `count` whose bit is set.
+template <class Take>
+void for_each_bit(const std::uint16_t* bits_of_blocks, Index count, const Take& take) {
+  for (Index block = 0; block * tile_lanes < count; ++block)
+    for (unsigned bits = bits_of_blocks[block]; bits != 0; bits &= bits - 1) {
+      const Index i = block * tile_lanes + lowest_bit(bits);
+      if (i < count) take(i);
+    }
+}
+
+/// The embeddings of a block that may be returned: take(lane, place).
+template <class Take>
+void for_each_member(const Piece& piece, Index block, const std::uint8_t* hidden, const Take& take) {
+  const Index end = std::min(piece.batch->count, (block + 1) * tile_lanes);
+  for (Index lane = block * tile_lanes; lane < end; ++lane) {
+    const Index place = piece.place + piece.batch->order[lane];
+    if (hidden == nullptr || !hidden[place])
+      if (!take(lane, place)) return;
+  }
+}
+
+bool any_visible(const Piece& piece, Index block, const std::uint8_t* hidden) {
+  if (hidden == nullptr) return true;
+  bool found = false;
+  for_each_member(piece, block, hidden, [&](Index, Index) {
+    found = true;
+    return false;
+  });
+  return found;
+}
+
+/// Coordinates of the first stage of some queries, one after the other.
+void gather_coordinates(const SketchSearch& search, const Index* queries, Index count, std::vector<float>& to) {
+  const Index width = search.map.stages()[0];
+  to.resize(static_cast<std::size_t>(count * width));
+  for (Index i = 0; i < count; ++i) std::copy_n(search.queries[queries[i]]->coordinates.data(), width, &to[i * width]);
+}
+
+/// The balls that hold the most promising sketches, by lane among those of all batches, ascending; bounds of all.
+std::vector<std::vector<Index>> promising_balls(const SketchSearch& search, const std::vector<Piece>& pieces,
+                                                float correlation, Index count, ThreadTeam& team,
+                                                std::int16_t* bounds) {
+  struct Scratch {
+    AlignedArray<float> sums, values;
+    std::uint16_t at_most[piece_ball_blocks];
+    std::vector<Smallest> best;
+  };
+  constexpr Index most_lanes = piece_ball_blocks * tile_lanes;
+  const CpuKernels& kernels = active_kernels();
+  const auto query_count = static_cast<Index>(search.queries.size());
+  const Index width = search.map.stages()[0], all_lanes = ball_lanes_of(search.batches);
+  std::vector<Index> every(search.queries.size());
+  for (Index q = 0; q < query_count; ++q) every[q] = q;
+  std::vector<float> coordinates;
+  gather_coordinates(search, every.data(), query_count, coordinates);
+  std::vector<Scratch> scratch(team.size());
+  for (Scratch& own : scratch) own.best.assign(search.queries.size(), Smallest(count));
+  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
+    const Piece& piece = pieces[number];
+    Scratch& own = scratch[worker];
+    float *sums = own.sums.reserve(together * most_lanes), *values = own.values.reserve(most_lanes);
+    const float* residuals = piece.batch->balls + piece.first_block();
+    const float* radii = residuals + piece.batch->ball_lanes();
+    const SketchBlocks balls = balls_of(search.map, *piece.batch, piece.first_ball_block, piece.ball_blocks);
+    for (Index q = 0; q < query_count; ++q) {
+      if (q % together == 0) {
+        std::fill_n(sums, together * most_lanes, 0.0f);
+        kernels.sketch_distances(balls, &coordinates[q * width], std::min(together, query_count - q), width, sums,
+                                 most_lanes);
+      }
+      const float* of_query = sums + q % together * most_lanes;
+      const SketchComparison with = comparison(search.map, *search.queries[q], correlation, 0);
+      kernels.short_bounds(of_query, residuals, radii, piece.ball_blocks, with,
+                           bounds + q * all_lanes + piece.ball_lane);
+      Smallest& smallest = own.best[q];
+      kernels.sketch_guesses(of_query, residuals, piece.ball_blocks, with, smallest.limit(), values, own.at_most);
+      for_each_bit(own.at_most, piece.blocks(), [&](Index i) {
+        if (any_visible(piece, piece.first_block() + i, search.hidden[q])) smallest.add(values[i], piece.ball_lane + i);
+      });
+    }
+  });
+  std::vector<std::vector<Index>> found(search.queries.size());
+  for (Index q = 0; q < query_count; ++q) {
+    Smallest smallest(count);
+    for (const Scratch& own : scratch)
+      for (const auto& [guess, lane] : own.best[q].held()) smallest.add(guess, lane);
+    for (const auto& [guess, lane] : smallest.held()) found[q].push_back(lane);
+    std::sort(found[q].begin(), found[q].end());
+  }
+  return found;
+}
+
+/// A number that orders as (place, bound) does, and both again; places are below 2^32, bounds not negative.
+std::uint64_t packed_pair(Index place, float bound) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &bound, sizeof bits);
+  return static_cast<std::uint64_t>(place) << 32 | bits;
+}
+
+Index place_of(std::uint64_t pair) { return static_cast<Index>(pair >> 32); }
+
+float bound_of(std::uint64_t pair) {
+  const auto bits = static_cast<std::uint32_t>(pair);
+  float bound;
+  std::memcpy(&bound, &bits, sizeof bound);
+  return bound;
+}
+
+/// What queries find in the blocks of a piece.
+class Look {
+ public:
+  Look(const SketchSearch& search, const float* reach, std::vector<std::vector<std::uint64_t>>& found)
+      : search_(search), reach_(reach), found_(found) {}
+
+  /// Into the blocks first .. first + count - 1 by some queries.
+  void into(const Piece& piece, Index first, Index count, const Index* queries, Index query_count) {
+    const Index width = search_.map.stages()[0], lanes = count * tile_lanes;
+    float* sums = sums_.reserve(together * piece_blocks * tile_lanes);
+    float* bounds = bounds_.reserve(piece_blocks * tile_lanes);
+    const SketchBlocks blocks = first_stage(search_.map, *piece.batch, first, count);
+    for (Index done = 0; done < query_count; done += together) {
+      const Index here = std::min(together, query_count - done);
+      gather_coordinates(search_, queries + done, here, coordinates_);
+      std::fill_n(sums, here * lanes, 0.0f);
+      active_kernels().sketch_distances(blocks, coordinates_.data(), here, width, sums, lanes);
+      for (Index i = 0; i < here; ++i) {
+        const Index q = queries[done + i];
+        active_kernels().sketch_bounds(sums + i * lanes, piece.batch->residuals + first * tile_lanes,
+                                       piece.batch->errors + first * tile_lanes, count,
+                                       comparison(search_.map, *search_.queries[q], 0, 0), bounds);
+        for (Index block = 0; block < count; ++block)
+          for_each_member(piece, first + block, search_.hidden[q], [&](Index lane, Index place) {
+            const float bound = bounds[lane - first * tile_lanes];
+            if (bound <= reach_[q]) found_[q].push_back(packed_pair(place, bound));
+            return true;
+          });
+      }
+    }
+  }
+
+ private:
+  const SketchSearch& search_;
+  const float* reach_;
+  std::vector<std::vector<std::uint64_t>>& found_;
+  AlignedArray<float> bounds_, sums_;
+  std::vector<float> coordinates_;
+};
+
+}  // namespace
+
+std::vector<std::int32_t> lanes_of_order(const std::int32_t* order, Index count) {
+  std::vector<std::int32_t> lanes(static_cast<std::size_t>(count), -1);
+  for (Index lane = 0; lane < count; ++lane) {
+    if (order[lane] < 0 || order[lane] >= count || lanes[order[lane]] >= 0)
+      throw std::invalid_argument("order: expected each embedding once");
+    lanes[order[lane]] = static_cast<std::int32_t>(lane);
+  }
+  return lanes;
+}
+
+Index ball_lanes_of(const std::vector<Sketches>& batches) {
+  Index total = 0;
+  for (const Sketches& batch : batches) total += batch.ball_lanes();
+  return total;
+}
+
+void promising_sketches(const SketchSearch& search, float correlation, Index count, ThreadTeam& team,
+                        std::int16_t* bounds, Index* places) {
+  const std::vector<Piece> pieces = pieces_of(search.batches);
+  const std::vector<std::vector<Index>> balls = promising_balls(search, pieces, correlation, count, team, bounds);
+  const auto query_count = static_cast<Index>(search.queries.size());
+  team.for_each(query_count, [&](Index q, int) {
+    alignas(64) float sums[tile_lanes], values[tile_lanes];
+    std::uint16_t at_most = 0;
+    const SketchComparison with = comparison(search.map, *search.queries[q], correlation, 0);
+    Smallest smallest(count);
+    auto piece = pieces.begin();
+    for (const Index ball : balls[q]) {
+      while (ball >= piece->ball_lane + piece->ball_lanes()) ++piece;
+      const Index block = piece->first_block() + ball - piece->ball_lane;
+      first_distances(search.map, *piece->batch, *search.queries[q], block, sums);
+      active_kernels().sketch_guesses(sums, piece->batch->residuals + block * tile_lanes, 1, with, smallest.limit(),
+                                      values, &at_most);
+      for_each_member(*piece, block, search.hidden[q], [&](Index lane, Index place) {
+        const Index i = lane % tile_lanes;
+        if (at_most >> i & 1) smallest.add(values[i], place);
+        return true;
+      });
+    }
+    std::vector<std::pair<float, Index>> all = smallest.held();
+    std::sort(all.begin(), all.end());
+    for (Index i = 0; i < count; ++i) places[q * count + i] = i < static_cast<Index>(all.size()) ? all[i].second : -1;
+  });
+}
+
+std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
+                                            ThreadTeam& team) {
+  const auto query_count = static_cast<Index>(search.queries.size());
+  const std::vector<Piece> pieces = pieces_of(search.batches);
+  const Index all_lanes = ball_lanes_of(search.batches);
+  // Of each thread and query.
+  std::vector<std::vector<std::vector<std::uint64_t>>> parts(
+      team.size(), std::vector<std::vector<std::uint64_t>>(search.queries.size()));
+  std::deque<Look> looks;  // that is not moved
+  for (auto& part : parts) looks.emplace_back(search, reach, part);
+  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
+    const Piece& piece = pieces[number];
+    Look& look = looks[worker];
+    std::vector<Index> looking_at_all;
+    for (Index q = 0; q < query_count; ++q) {
+      std::uint16_t at_most[piece_ball_blocks];
+      active_kernels().halves_at_most(bounds + q * all_lanes + piece.ball_lane, piece.ball_blocks,
+                                      reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1, at_most);
+      Index near = 0;
+      for_each_bit(at_most, piece.blocks(), [&](Index) { ++near; });
+      if (near >= many_blocks)
+        looking_at_all.push_back(q);
+      else
+        for_each_bit(at_most, piece.blocks(), [&](Index i) { look.into(piece, piece.first_block() + i, 1, &q, 1); });
+    }
+    look.into(piece, piece.first_block(), piece.blocks(), looking_at_all.data(),
+              static_cast<Index>(looking_at_all.size()));
+  });
+  std::vector<SketchesWithin> within(search.queries.size());
+  team.for_each(query_count, [&](Index q, int) {
+    std::vector<std::uint64_t> all;
+    for (const auto& part : parts) all.insert(all.end(), part[q].begin(), part[q].end());
+    std::sort(all.begin(), all.end());
+    for (const std::uint64_t pair : all) {
+      within[q].places.push_back(place_of(pair));
+      within[q].bounds.push_back(bound_of(pair));
+    }
+  });
+  return within;
+}
+
+void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
+  std::fill_n(sums, tile_lanes, 0.0f);
+  active_kernels().sketch_distances(first_stage(map, batch, block, 1), query.coordinates.data(), 1, 0, sums, 0);
+}
+
+float further_distance(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index stage, Index lane) {
+  float sum = 0;
+  for (Index s = 1; s <= stage; ++s) {
+    const Index begin = map.stage_begin(s);
+    sum += active_kernels().sketch_row_distance(row_of(map, batch, s, lane), map.scales().data() + begin,
+                                                query.coordinates.data() + begin, map.stages()[s] - begin);
+  }
+  return sum;
+}
+
+void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
+                    float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
+                    float* bounds, float* guesses) {
+  struct Sought {
+    Index batch, lane, number;
+    bool operator<(const Sought& other) const { return std::pair(batch, lane) < std::pair(other.batch, other.lane); }
+  };
+  constexpr Index ahead = 8;  // places that a processor could not foresee
+  const BatchStarts starts(batches);
+  const SketchComparison with = comparison(map, query, correlation, stage);
+  // In the order of the lanes: near ones are often in one block.
+  std::vector<Sought> sought;
+  for (Index i = 0; i < chosen_count; ++i) {
+    const Index b = starts.batch_of(chosen[i]);
+    sought.push_back({b, batches[b].lanes[chosen[i] - starts[b]], i});
+  }
+  std::sort(sought.begin(), sought.end());
+  const auto fetch = [&](const Sought& one) {
+    const Sketches& batch = batches[one.batch];
+    fetch_ahead(first_stage(map, batch, one.lane / tile_lanes, 1).codes, map.stages()[0] * tile_lanes);
+    for (Index s = 1; s <= stage; ++s)
+      fetch_ahead(row_of(map, batch, s, one.lane), map.stages()[s] - map.stage_begin(s));
+    __builtin_prefetch(batch.residuals + stage * batch.blocks() * tile_lanes + one.lane);
+    __builtin_prefetch(batch.errors + one.lane);
+  };
+  const Index chunks = (chosen_count + chosen_together - 1) / chosen_together;
+  team.for_each(chunks, [&](Index chunk, int) {
+    const Index end = std::min(chosen_count, (chunk + 1) * chosen_together);
+    std::pair<Index, Index> known(-1, -1);
+    alignas(64) float first[tile_lanes];
+    // So many places make a block of their own.
+    alignas(64) float sums[tile_lanes] = {}, residuals[tile_lanes] = {}, errors[tile_lanes] = {};
+    alignas(64) float found[tile_lanes], guessed[tile_lanes];
+    for (Index begin = chunk * chosen_together; begin < end; begin += tile_lanes) {
+      const Index here = std::min(tile_lanes, end - begin);
+      for (Index i = 0; i < here; ++i) {
+        if (begin + i + ahead < end) fetch(sought[begin + i + ahead]);
+        const Sought& one = sought[begin + i];
+        const Sketches& batch = batches[one.batch];
+        const std::pair<Index, Index> block(one.batch, one.lane / tile_lanes);
+        if (block != known) {
+          first_distances(map, batch, query, block.second, first);
+          known = block;
+        }
+        sums[i] = first[one.lane % tile_lanes] + further_distance(map, batch, query, stage, one.lane);
+        residuals[i] = batch.residuals[stage * batch.blocks() * tile_lanes + one.lane];
+        errors[i] = batch.errors[one.lane];
+      }
+      std::uint16_t unused = 0;
+      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, found);
+      active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
+      for (Index i = 0; i < here; ++i) {
+        bounds[sought[begin + i].number] = found[i];
+        guesses[sought[begin + i].number] = guessed[i];
+      }
+    }
+  });
+}
+
+}  // namespace learndock
