@@ -656,7 +656,7 @@ def with_points(z: bytes) -> bytes:
 
 _CLAIM = "a header's claim is compared with the bytes that are there, in integers that don't overflow"
 _NUMBERS = "arrays of numbers alone; nothing is unpickled"
-_HEADER = "NumPy reads a header of 10,000 characters at most, as a literal; its errors are ours"
+_HEADER = "a header has 10,000 bytes at most and is not evaluated: its three items are found or missing"
 for what, by, content, says in [
     ("10^18 elements", _CLAIM, with_points(npy(described("(1000000000, 1000000000)"))), "claims shape"),
     ("2^62 rows of 4", _CLAIM, with_points(npy(described("(4611686018427387904, 4)"))), "claims shape"),

@@ -51,14 +51,14 @@ def assert_mmd2_float32(p, q, gamma, got):
 
 # Passes over stored embeddings that know a bound on their error.
 BOUNDED = {
-    "float32": (_core.PreparedQuery, _core.inner_products_float),
-    "integers": (_core.CoarseQuery, _core.inner_products_coarse),
+    "float32": (_core.PreparedQuery, _core.inner_products_float, _core.chosen_inner_products_float),
+    "integers": (_core.CoarseQuery, _core.inner_products_coarse, _core.chosen_inner_products_coarse),
 }
 
 
 def bounded_product(which, p, q, gamma):
     """The product of a query with one stored embedding by a pass, its error bound, and the exact value."""
-    query, inner_products = BOUNDED[which]
+    query, inner_products, _ = BOUNDED[which]
     packed = kernels.pack([q[0]], [q[1]])
     products, errors = inner_products([query(*p, gamma)], packed.tiles, packed.weights, packed.offsets, 1)
     return products[0, 0], errors[0, 0], reference.inner(*p, *packed.embedding(0), gamma)
@@ -86,6 +86,22 @@ def climb_bounds() -> None:
         assert_bound_holds(which, p, q, gamma)
         _, error, _ = bounded_product(which, p, q, gamma)
         assert error <= 0.01 * reference.magnitude(*p, *q, gamma), (which, dim, size, error)
+        assert_chosen_are_those_of_all(
+            which, p, [random_embedding(rng, own, dim) for own in (*SIZES, 1, 16, 37)], gamma
+        )
+
+
+def assert_chosen_are_those_of_all(which, p, batch, gamma):
+    """Sums for chosen embeddings, in any order and more than once, are those of a pass over all, but for rounding."""
+    query, inner_products, chosen_inner_products = BOUNDED[which]
+    packed = kernels.pack([z for z, _ in batch], [w for _, w in batch])
+    arrays = packed.tiles, packed.weights, packed.offsets
+    asking = query(*p, gamma)
+    products, errors = (found[0] for found in inner_products([asking], *arrays, 1))
+    for chosen in (np.arange(len(batch))[::-1].copy(), np.zeros(11, np.int64), np.arange(len(batch)).repeat(3)):
+        for threads in (1, 3):
+            found, bounds = chosen_inner_products(asking, *arrays, chosen, threads)
+            assert (np.abs(found - products[chosen]) <= errors[chosen] + bounds).all(), (which, p[0].shape)
 
 
 def assert_exponentials() -> None:

@@ -615,7 +615,7 @@ def test_the_model_of_another_space_is_none(filled):
             assert_certified_is_exact([result], [fresh.search(one, method="exact")])
 
 
-@pytest.mark.parametrize("layout", [1, 99])
+@pytest.mark.parametrize("layout", [1, 2, 99])
 def test_a_model_of_another_layout_is_left_alone_until_it_is_due(filled, layout):
     (path,) = filled.path.glob("sketches/*/model.json")
     about = json.loads(path.read_text())

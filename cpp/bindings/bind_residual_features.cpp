@@ -70,7 +70,7 @@ class FeatureSet {
              const std::vector<py::tuple>& batches)
       : features_(std::move(features)), sketches_(std::move(sketches)) {
     require_size(static_cast<Index>(batches.size()), static_cast<Index>(sketches_->batches().size()), "batches");
-    require_size(sketches_->map().coordinates(), features_->map().coordinates(), "sketches: coordinates");
+    if (sketches_->map().stages() != features_->map().stages()) throw py::value_error("sketches: of other stages");
     for (std::size_t b = 0; b < batches.size(); ++b) {
       require_size(static_cast<Index>(batches[b].size()), 2, "batches: entries of each");
       const auto feature_codes = require<std::int8_t>(batches[b][0].cast<py::array>(), "feature codes", 1);

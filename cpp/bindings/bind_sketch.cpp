@@ -122,7 +122,7 @@ Array<std::int16_t> bounds_of(const SketchSet& set, const std::vector<const Sket
 }
 
 Execution pass_execution(const SketchSet& set, std::size_t queries, int threads) {
-  constexpr double coordinate_time = 0.1;  // of a ball, and of what is looked at within
+  constexpr double coordinate_time = 0.04;
   const auto coordinates =
       static_cast<double>(set.ball_lanes() * (set.map().stages()[0] + 4)) * static_cast<double>(queries);
   return execution(threads).for_work(coordinates * coordinate_time);
@@ -158,8 +158,12 @@ py::list within(const SketchSet& set, const std::vector<const SketchQuery*>& que
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    ThreadTeam team(pass_execution(set, queries.size(), threads));
-    found = sketches_within({set.map(), set.batches(), queries, masks.data}, kept, reach.data(), team);
+    constexpr double coordinate_time = 1.0;  // of a block
+    const SketchSearch search{set.map(), set.batches(), queries, masks.data};
+    const auto blocks = static_cast<double>(balls_to_look_into(search, kept, reach.data()));
+    const double time = blocks * static_cast<double>(set.map().stages()[0] + 16) * coordinate_time;
+    ThreadTeam team(execution(threads).for_work(time));
+    found = sketches_within(search, kept, reach.data(), team);
   }
   py::list within;
   for (const SketchesWithin& one : found)

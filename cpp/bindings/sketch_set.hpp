@@ -67,17 +67,19 @@ class SketchSet {
       require_size(ball_codes.shape(0), sketches.ball_lanes() * map_->stages()[0], "ball codes");
       require_size(balls.shape(0), 2, "balls");
       require_size(balls.shape(1), sketches.ball_lanes(), "balls: last axis");
-      lanes_.push_back(lanes_of_order(order.data(), sketches.count));
+      // A copy: what was checked stays as it is, whatever becomes of a file.
+      orders_.emplace_back(order.data(), order.data() + sketches.count);
+      lanes_.push_back(lanes_of_order(orders_.back().data(), sketches.count));
       sketches.codes = codes.data();
       sketches.residuals = residuals.data();
       sketches.errors = errors.data();
-      sketches.order = order.data();
+      sketches.order = orders_.back().data();
       sketches.lanes = lanes_.back().data();
       sketches.ball_codes = ball_codes.data();
       sketches.balls = balls.data();
       total_ += sketches.count;
       batches_.push_back(sketches);
-      held_.insert(held_.end(), {codes, residuals, errors, order, ball_codes, balls});
+      held_.insert(held_.end(), {codes, residuals, errors, ball_codes, balls});
     }
   }
 
@@ -96,7 +98,7 @@ class SketchSet {
  private:
   std::shared_ptr<const SketchMap> map_;
   std::vector<Sketches> batches_;
-  std::vector<std::vector<std::int32_t>> lanes_;
+  std::vector<std::vector<std::int32_t>> orders_, lanes_;
   std::vector<py::array> held_;
   Index total_ = 0;
 };

@@ -54,6 +54,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (coarse.possible()) {
     inner_products({&coarse}, view, team, products.data(), errors.data());
     require_bounds(products, errors, exact);
+    chosen_inner_products(coarse, view, chosen.data(), view.count, team, of_chosen.data(), errors_of_chosen.data());
+    require_bounds(of_chosen, errors_of_chosen, chosen_exact);
   }
 
   std::vector<double> points(static_cast<std::size_t>(view.point_count() * dim));

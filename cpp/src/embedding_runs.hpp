@@ -157,20 +157,23 @@ void bounded_inner_products(const std::vector<const Query*>& queries, const Pack
 template <class Query>
 void bounded_chosen_products(const Query& query, const PackedEmbeddings<float>& batch, const Index* chosen,
                              Index chosen_count, ThreadTeam& team, double* products, double* errors) {
-  constexpr Index far_ahead = 4;
+  constexpr Index together = 8, far_ahead = 4;  // by one thread, which asks for those that it will read
   std::vector<BoundedScratch<Query>> scratch(team.size());
-  team.for_each(chosen_count, [&](Index number, int worker) {
-    const Index i = chosen[number];
-    const float* next = nullptr;
-    if (number + far_ahead < chosen_count) __builtin_prefetch(batch.offsets + chosen[number + far_ahead]);
-    if (number + 1 < chosen_count) {
-      const Index after = chosen[number + 1];
-      next = tiles_of(batch, TileRange(batch.offsets[after], batch.offsets[after + 1]));
-      fetch_ahead(batch.weights + batch.offsets[after],
-                  (batch.offsets[after + 1] - batch.offsets[after]) * static_cast<Index>(sizeof(float)));
+  team.for_each((chosen_count + together - 1) / together, [&](Index chunk, int worker) {
+    const Index end = std::min(chosen_count, (chunk + 1) * together);
+    for (Index number = chunk * together; number < end; ++number) {
+      const Index i = chosen[number];
+      const float* next = nullptr;
+      if (number + far_ahead < chosen_count) __builtin_prefetch(batch.offsets + chosen[number + far_ahead]);
+      if (number + 1 < chosen_count) {
+        const Index after = chosen[number + 1];
+        next = tiles_of(batch, TileRange(batch.offsets[after], batch.offsets[after + 1]));
+        fetch_ahead(batch.weights + batch.offsets[after],
+                    (batch.offsets[after + 1] - batch.offsets[after]) * static_cast<Index>(sizeof(float)));
+      }
+      const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
+      bounded_products_of_run(query, batch, i, i + 1, range, scratch[worker], products + number, errors + number, next);
     }
-    const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
-    bounded_products_of_run(query, batch, i, i + 1, range, scratch[worker], products + number, errors + number, next);
   });
 }
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <utility>
 
-#include "batch_starts.hpp"
+#include "chosen_lanes.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
 #include "learndock/sketch_search.hpp"
@@ -41,7 +41,7 @@ struct Comparison {
 template <class Compare>
 void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index chosen_count, ThreadTeam& team,
                      const Compare& compare) {
-  const BatchStarts starts(search.batches);
+  const ChosenLanes lanes(search.batches, chosen, chosen_count);
   const FeatureQuery& query = search.query;
   const SketchMap& map = search.features.map();
   const Index last_stage = static_cast<Index>(map.stages().size()) - 1;
@@ -49,20 +49,16 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
   const auto count = static_cast<double>(frequencies);
   const double rounding = static_cast<double>(map.coordinates() + 64) * 2 * float_roundoff;
   team.for_each((chosen_count + chosen_together - 1) / chosen_together, [&](Index chunk, int) {
-    Index known = -1, known_block = -1;
+    std::pair<Index, Index> known(-1, -1);
     alignas(64) float sums[tile_lanes], products[tile_lanes], squares[tile_lanes];
     for (Index i = chunk * chosen_together; i < std::min(chosen_count, (chunk + 1) * chosen_together); ++i) {
-      const Index b = starts.batch_of(chosen[i]);
+      const auto [b, at, number] = lanes[i];
       const Sketches& batch = search.batches[b];
       const StoredFeatures& stored = search.stored[b];
-      // Features lie as the embeddings do, sketches in lanes of their own.
-      const Index at = chosen[i] - starts[b], block = at / tile_lanes, sketch = batch.lanes[at];
-      if (starts[b] + sketch / tile_lanes * tile_lanes != known_block) {
-        known_block = starts[b] + sketch / tile_lanes * tile_lanes;
-        first_distances(map, batch, search.sketch, sketch / tile_lanes, sums);
-      }
-      if (starts[b] + block * tile_lanes != known) {
-        known = starts[b] + block * tile_lanes;
+      const Index block = at / tile_lanes, lane = at % tile_lanes;
+      if (std::pair(b, block) != known) {
+        known = {b, block};
+        first_distances(map, batch, search.sketch, block, sums);
         active_kernels().feature_products(stored.codes + block * 2 * frequencies * tile_lanes, query.waves.data(),
                                           frequencies, products, squares);
       }
@@ -70,21 +66,19 @@ void for_each_chosen(const FeatureSearch& search, const Index* chosen, Index cho
       const auto square = static_cast<double>(stored.measures[at]);
       const auto scale = static_cast<double>(stored.measures[padded + at]);
       const auto error = static_cast<double>(stored.measures[2 * padded + at]);
-      const auto distance2 = static_cast<double>(sums[sketch % tile_lanes] +
-                                                 further_distance(map, batch, search.sketch, last_stage, sketch));
-      const double apart = static_cast<double>(batch.errors[sketch]) + static_cast<double>(search.sketch.error);
+      const auto distance2 =
+          static_cast<double>(sums[lane] + further_distance(map, batch, search.sketch, last_stage, at));
+      const double apart = static_cast<double>(batch.errors[at]) + static_cast<double>(search.sketch.error);
       Comparison found;
       found.distance2 = distance2;
-      found.estimate =
-          distance2 + square + query.square - 2 * scale * static_cast<double>(products[at % tile_lanes]) / count;
+      found.estimate = distance2 + square + query.square - 2 * scale * static_cast<double>(products[lane]) / count;
       // A rounded number is off by half a scale at most, a complex one by scale / sqrt(2).
-      found.sigma =
-          2 * scale *
-          (std::sqrt(static_cast<double>(squares[at % tile_lanes])) / count + query.norm / std::sqrt(2 * count)) *
-          (1 + rounding + count * float_roundoff);
+      found.sigma = 2 * scale *
+                    (std::sqrt(static_cast<double>(squares[lane])) / count + query.norm / std::sqrt(2 * count)) *
+                    (1 + rounding + count * float_roundoff);
       found.slack = apart * (2 * std::sqrt(distance2) + apart) + 2 * error * query.norm +
                     rounding * (distance2 + square + query.square);
-      compare(i, found);
+      compare(number, found);
     }
   });
 }
@@ -218,6 +212,20 @@ void ResidualFeatures::encode(const PackedEmbeddings<float>& batch, const double
     }
   };
   map_->encode(batch, self_inner, team, sketches, also);
+  arrange_features(sketches.order, batch.count, feature_codes, measures);
+}
+
+void ResidualFeatures::arrange_features(const std::int32_t* order, Index count, std::int8_t* codes,
+                                        float* measures) const {
+  const Index padded = tile_count(count) * tile_lanes;
+  const std::vector<std::int8_t> unordered(codes, codes + padded * width());
+  const std::vector<float> unordered_measures(measures, measures + 3 * padded);
+  for (Index lane = 0; lane < count; ++lane) {
+    const Index from = order[lane];
+    const auto of = [this](Index at) { return at / tile_lanes * width() * tile_lanes + at % tile_lanes; };
+    for (Index i = 0; i < width(); ++i) codes[of(lane) + i * tile_lanes] = unordered[of(from) + i * tile_lanes];
+    for (Index m = 0; m < 3; ++m) measures[m * padded + lane] = unordered_measures[m * padded + from];
+  }
 }
 
 FeatureQuery ResidualFeatures::query(const Embedding& embedding, const SketchQuery& sketch, double self_inner) const {

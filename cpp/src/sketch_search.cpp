@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <deque>
 #include <limits>
 #include <stdexcept>
 #include <utility>
 
 #include "aligned_memory.hpp"
-#include "batch_starts.hpp"
+#include "chosen_lanes.hpp"
 #include "embedding_runs.hpp"
 #include "learndock/instruction_set.hpp"
 
@@ -22,8 +21,6 @@ constexpr double float_roundoff = 0x1p-24;
 
 // Blocks of balls that one chunk of a pass holds, their blocks of sketches, and queries that meet them at a time.
 constexpr Index piece_ball_blocks = 4, piece_blocks = piece_ball_blocks * tile_lanes, together = 8;
-// Of these blocks a query looks into so many that it may as well look into all, together with others.
-constexpr Index many_blocks = piece_blocks / 2;
 constexpr Index chosen_together = 256;
 
 Index lowest_bit(unsigned bits) {
@@ -51,6 +48,7 @@ class Smallest {
   }
 
   void add(float guess, Index place) {
+    if (most_ == 0) return;
     const std::pair<float, Index> entry(guess, place);
     if (held_.size() == most_) {
       if (!(entry < held_.front())) return;
@@ -228,34 +226,49 @@ float bound_of(std::uint64_t pair) {
   return bound;
 }
 
-/// What queries find in the blocks of a piece.
+using Pairs = std::vector<std::uint64_t>;
+
+/// Pairs in the order of their places, which are below `total`: sorted, or where that is less work, each put in its
+/// place.
+void put_in_order(Pairs& pairs, Index total) {
+  constexpr std::uint64_t none = ~std::uint64_t{0};
+  if (static_cast<Index>(pairs.size()) < total / 16) {
+    std::sort(pairs.begin(), pairs.end());
+    return;
+  }
+  Pairs by_place(static_cast<std::size_t>(total), none);
+  for (const std::uint64_t pair : pairs) by_place[static_cast<std::size_t>(place_of(pair))] = pair;
+  std::copy_if(by_place.begin(), by_place.end(), pairs.begin(), [](std::uint64_t pair) { return pair != none; });
+}
+
+/// What queries find in blocks of sketches.
 class Look {
  public:
-  Look(const SketchSearch& search, const float* reach, std::vector<std::vector<std::uint64_t>>& found)
+  Look(const SketchSearch& search, const float* reach, std::vector<Pairs>& found)
       : search_(search), reach_(reach), found_(found) {}
 
-  /// Into the blocks first .. first + count - 1 by some queries.
-  void into(const Piece& piece, Index first, Index count, const Index* queries, Index query_count) {
-    const Index width = search_.map.stages()[0], lanes = count * tile_lanes;
-    float* sums = sums_.reserve(together * piece_blocks * tile_lanes);
-    float* bounds = bounds_.reserve(piece_blocks * tile_lanes);
-    const SketchBlocks blocks = first_stage(search_.map, *piece.batch, first, count);
-    for (Index done = 0; done < query_count; done += together) {
-      const Index here = std::min(together, query_count - done);
-      gather_coordinates(search_, queries + done, here, coordinates_);
-      std::fill_n(sums, here * lanes, 0.0f);
-      active_kernels().sketch_distances(blocks, coordinates_.data(), here, width, sums, lanes);
+  /// Into one block by some queries together.
+  void into(const Piece& piece, Index block, const std::vector<Index>& queries) {
+    const Index width = search_.map.stages()[0], first = block * tile_lanes;
+    const Index stored = std::min(tile_lanes, piece.batch->count - first);
+    const SketchBlocks blocks = first_stage(search_.map, *piece.batch, block, 1);
+    alignas(64) float sums[together * tile_lanes], bounds[tile_lanes];
+    for (std::size_t done = 0; done < queries.size(); done += together) {
+      const Index here = std::min(together, static_cast<Index>(queries.size() - done));
+      gather_coordinates(search_, queries.data() + done, here, coordinates_);
+      std::fill_n(sums, here * tile_lanes, 0.0f);
+      active_kernels().sketch_distances(blocks, coordinates_.data(), here, width, sums, tile_lanes);
       for (Index i = 0; i < here; ++i) {
-        const Index q = queries[done + i];
-        active_kernels().sketch_bounds(sums + i * lanes, piece.batch->residuals + first * tile_lanes,
-                                       piece.batch->errors + first * tile_lanes, count,
+        const Index q = queries[done + static_cast<std::size_t>(i)];
+        const std::uint8_t* hidden = search_.hidden[q];
+        active_kernels().sketch_bounds(sums + i * tile_lanes, piece.batch->residuals + first,
+                                       piece.batch->errors + first, 1,
                                        comparison(search_.map, *search_.queries[q], 0, 0), bounds);
-        for (Index block = 0; block < count; ++block)
-          for_each_member(piece, first + block, search_.hidden[q], [&](Index lane, Index place) {
-            const float bound = bounds[lane - first * tile_lanes];
-            if (bound <= reach_[q]) found_[q].push_back(packed_pair(place, bound));
-            return true;
-          });
+        for (Index lane = 0; lane < stored; ++lane) {
+          if (!(bounds[lane] <= reach_[q])) continue;
+          const Index place = piece.place + piece.batch->order[first + lane];
+          if (hidden == nullptr || !hidden[place]) found_[q].push_back(packed_pair(place, bounds[lane]));
+        }
       }
     }
   }
@@ -263,10 +276,21 @@ class Look {
  private:
   const SketchSearch& search_;
   const float* reach_;
-  std::vector<std::vector<std::uint64_t>>& found_;
-  AlignedArray<float> bounds_, sums_;
+  std::vector<Pairs>& found_;
   std::vector<float> coordinates_;
 };
+
+/// Bit i of at_most[block] is set where the bound of ball i of a piece is at most the reach of a query.
+void balls_within(const Piece& piece, const std::int16_t* bounds, float reach, std::uint16_t* at_most) {
+  active_kernels().halves_at_most(bounds + piece.ball_lane, piece.ball_blocks,
+                                  reach >= 0 ? upper_half(std::abs(reach)) : -1, at_most);
+}
+
+Index count_of(const std::vector<Sketches>& batches) {
+  Index total = 0;
+  for (const Sketches& batch : batches) total += batch.count;
+  return total;
+}
 
 }  // namespace
 
@@ -315,45 +339,70 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
   });
 }
 
+Index balls_to_look_into(const SketchSearch& search, const std::int16_t* bounds, const float* reach) {
+  const std::vector<Piece> pieces = pieces_of(search.batches);
+  const Index all_lanes = ball_lanes_of(search.batches);
+  Index count = 0;
+  for (std::size_t q = 0; q < search.queries.size(); ++q)
+    for (const Piece& piece : pieces) {
+      std::uint16_t at_most[piece_ball_blocks];
+      balls_within(piece, bounds + static_cast<Index>(q) * all_lanes, reach[q], at_most);
+      for_each_bit(at_most, piece.blocks(), [&](Index) { ++count; });
+    }
+  return count;
+}
+
 std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
                                             ThreadTeam& team) {
   const auto query_count = static_cast<Index>(search.queries.size());
   const std::vector<Piece> pieces = pieces_of(search.batches);
-  const Index all_lanes = ball_lanes_of(search.batches);
+  const Index all_lanes = ball_lanes_of(search.batches), total = count_of(search.batches);
   // Of each thread and query.
-  std::vector<std::vector<std::vector<std::uint64_t>>> parts(
-      team.size(), std::vector<std::vector<std::uint64_t>>(search.queries.size()));
-  std::deque<Look> looks;  // that is not moved
-  for (auto& part : parts) looks.emplace_back(search, reach, part);
+  std::vector<std::vector<Pairs>> parts(team.size(), std::vector<Pairs>(search.queries.size()));
   team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
     const Piece& piece = pieces[number];
-    Look& look = looks[worker];
-    std::vector<Index> looking_at_all;
+    Look look(search, reach, parts[worker]);
+    std::vector<Index> near[piece_blocks];  // queries that look into each block
     for (Index q = 0; q < query_count; ++q) {
       std::uint16_t at_most[piece_ball_blocks];
-      active_kernels().halves_at_most(bounds + q * all_lanes + piece.ball_lane, piece.ball_blocks,
-                                      reach[q] >= 0 ? upper_half(std::abs(reach[q])) : -1, at_most);
-      Index near = 0;
-      for_each_bit(at_most, piece.blocks(), [&](Index) { ++near; });
-      if (near >= many_blocks)
-        looking_at_all.push_back(q);
-      else
-        for_each_bit(at_most, piece.blocks(), [&](Index i) { look.into(piece, piece.first_block() + i, 1, &q, 1); });
+      balls_within(piece, bounds + q * all_lanes, reach[q], at_most);
+      for_each_bit(at_most, piece.blocks(), [&](Index i) { near[i].push_back(q); });
     }
-    look.into(piece, piece.first_block(), piece.blocks(), looking_at_all.data(),
-              static_cast<Index>(looking_at_all.size()));
+    for (Index i = 0; i < piece.blocks(); ++i) look.into(piece, piece.first_block() + i, near[i]);
   });
   std::vector<SketchesWithin> within(search.queries.size());
   team.for_each(query_count, [&](Index q, int) {
-    std::vector<std::uint64_t> all;
-    for (const auto& part : parts) all.insert(all.end(), part[q].begin(), part[q].end());
-    std::sort(all.begin(), all.end());
+    Pairs all = std::move(parts[0][q]);
+    for (std::size_t worker = 1; worker < parts.size(); ++worker) {
+      all.insert(all.end(), parts[worker][q].begin(), parts[worker][q].end());
+      Pairs().swap(parts[worker][q]);
+    }
+    put_in_order(all, total);
+    within[q].places.reserve(all.size());
+    within[q].bounds.reserve(all.size());
     for (const std::uint64_t pair : all) {
       within[q].places.push_back(place_of(pair));
       within[q].bounds.push_back(bound_of(pair));
     }
   });
   return within;
+}
+
+ChosenLanes::ChosenLanes(const std::vector<Sketches>& batches, const Index* chosen, Index count) : starts_(batches) {
+  pairs_.reserve(static_cast<std::size_t>(count));
+  for (Index i = 0; i < count; ++i) {
+    const Index b = starts_.batch_of(chosen[i]);
+    const Index lane = starts_[b] + batches[b].lanes[chosen[i] - starts_[b]];
+    pairs_.push_back(static_cast<std::uint64_t>(lane) << 32 | static_cast<std::uint32_t>(i));
+  }
+  std::sort(pairs_.begin(), pairs_.end());
+}
+
+ChosenLanes::Chosen ChosenLanes::operator[](Index i) const {
+  const std::uint64_t pair = pairs_[static_cast<std::size_t>(i)];
+  const auto lane = static_cast<Index>(pair >> 32);
+  const Index batch = starts_.batch_of(lane);
+  return {batch, lane - starts_[batch], static_cast<Index>(static_cast<std::uint32_t>(pair))};
 }
 
 void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {
@@ -374,21 +423,10 @@ float further_distance(const SketchMap& map, const Sketches& batch, const Sketch
 void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, const SketchQuery& query,
                     float correlation, Index stage, const Index* chosen, Index chosen_count, ThreadTeam& team,
                     float* bounds, float* guesses) {
-  struct Sought {
-    Index batch, lane, number;
-    bool operator<(const Sought& other) const { return std::pair(batch, lane) < std::pair(other.batch, other.lane); }
-  };
   constexpr Index ahead = 8;  // places that a processor could not foresee
-  const BatchStarts starts(batches);
   const SketchComparison with = comparison(map, query, correlation, stage);
-  // In the order of the lanes: near ones are often in one block.
-  std::vector<Sought> sought;
-  for (Index i = 0; i < chosen_count; ++i) {
-    const Index b = starts.batch_of(chosen[i]);
-    sought.push_back({b, batches[b].lanes[chosen[i] - starts[b]], i});
-  }
-  std::sort(sought.begin(), sought.end());
-  const auto fetch = [&](const Sought& one) {
+  const ChosenLanes lanes(batches, chosen, chosen_count);
+  const auto fetch = [&](const ChosenLanes::Chosen& one) {
     const Sketches& batch = batches[one.batch];
     fetch_ahead(first_stage(map, batch, one.lane / tile_lanes, 1).codes, map.stages()[0] * tile_lanes);
     for (Index s = 1; s <= stage; ++s)
@@ -407,8 +445,8 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
     for (Index begin = chunk * chosen_together; begin < end; begin += tile_lanes) {
       const Index here = std::min(tile_lanes, end - begin);
       for (Index i = 0; i < here; ++i) {
-        if (begin + i + ahead < end) fetch(sought[begin + i + ahead]);
-        const Sought& one = sought[begin + i];
+        if (begin + i + ahead < end) fetch(lanes[begin + i + ahead]);
+        const ChosenLanes::Chosen one = lanes[begin + i];
         const Sketches& batch = batches[one.batch];
         const std::pair<Index, Index> block(one.batch, one.lane / tile_lanes);
         if (block != known) {
@@ -423,8 +461,9 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
       active_kernels().sketch_bounds(sums, residuals, errors, 1, with, found);
       active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
       for (Index i = 0; i < here; ++i) {
-        bounds[sought[begin + i].number] = found[i];
-        guesses[sought[begin + i].number] = guessed[i];
+        const Index number = lanes[begin + i].number;
+        bounds[number] = found[i];
+        guesses[number] = guessed[i];
       }
     }
   });

@@ -110,9 +110,9 @@ def search_bytes(docked: int) -> tuple[int, int]:
 
 def certified_bytes(docked: int, *, chance: bool = False) -> tuple[int, int]:
     """The same for a search by sketches."""
-    # A user has places and bounds of what is near, twice while they are put in order, and short bounds of balls; the
-    # dock has ids, self products, masks, and a lane for each.
-    each = (2 * _DOUBLE + 2 * _FLOAT + _SHORT) * docked
+    # A user has places and bounds of what is near, several times while they are put in order and refined, and short
+    # bounds of balls; the dock has ids, self products, masks, and a lane for each.
+    each = (6 * _DOUBLE + 2 * _FLOAT + _SHORT) * docked
     # Bounds that hold with a chance are made of all that the proven ones leave, which may be all, and put in order.
     return each + (4 * _DOUBLE * docked if chance else 0), 3 * _DOUBLE * docked
 
@@ -161,7 +161,8 @@ def estimate(
         Right within a factor of 1.5 where it is tens of megabytes or more; the interpreter has some of its own.
         Herding that 16 bits can't decide, or a fit with rows far from the others, takes up to four times as much.
         An ingest of 10,000 specifications or more sketches them before it returns: where that makes a model, its
-        training takes up to 300 MB for some time, in docks of 32,768 or more up to 1 GB.
+        training takes up to 300 MB for some time, in docks of 32,768 or more up to 1 GB, and where points are far
+        apart in docks of 65,536 or more up to 2 GB.
 
     Raises
     ------

@@ -99,7 +99,7 @@ struct Int16Point {
 /// Candidates in a tile of a herding. Wider than `tile_lanes`, so that one stream of memory feeds four sums.
 inline constexpr Index herding_lanes = 64;
 
-/// Sketches of blocks of tile_lanes embeddings, the first stage of them; see learndock/sketch.hpp.
+/// Sketches in blocks of tile_lanes, the first stage of them, or the centres of balls; see learndock/sketch.hpp.
 struct SketchBlocks {
   const std::int8_t* codes = nullptr;  ///< [count][coordinates][tile_lanes]
   const float* scales = nullptr;       ///< [coordinates]

@@ -30,7 +30,8 @@
 
 namespace learndock {
 
-/// Stored features of a batch of embeddings. Does not own its arrays; lanes after the last embedding hold anything.
+/// Stored features of a batch of embeddings, in the lanes of their sketches. Does not own its arrays; lanes after the
+/// last embedding hold anything.
 struct StoredFeatures {
   const std::int8_t* codes = nullptr;  ///< [block][frequency][cosine, sine][tile_lanes]
   const float* measures = nullptr;     ///< [3][blocks * tile_lanes]: n_P^2, scale, error
@@ -66,6 +67,9 @@ class ResidualFeatures {
   /// Embedding less its share of the landmarks; false where phases are too long for float64.
   bool waves_of(const Embedding& embedding, double* centred, double* waves) const;
   double residual_square(const double* coordinates, double self_inner) const;
+
+  /// Puts features that lie as the embeddings do in the lanes of an order.
+  void arrange_features(const std::int32_t* order, Index count, std::int8_t* codes, float* measures) const;
   Index width() const { return 2 * frequency_count_; }
 
   std::shared_ptr<const SketchMap> map_;

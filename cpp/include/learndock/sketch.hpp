@@ -32,7 +32,7 @@ namespace learndock {
 /// Stored sketches of a batch of embeddings, in lanes of an order of their own. Does not own its arrays; lanes after
 /// the last embedding hold anything.
 struct Sketches {
-  /// [block][coordinates of the first stage][tile_lanes], which passes over all of them read; then, of each further
+  /// [block][coordinates of the first stage][tile_lanes], which are compared together; then, of each further
   /// stage, [blocks * tile_lanes][coordinates of the stage]: what is looked at there is few and far between.
   const std::int8_t* codes = nullptr;
   const float* residuals = nullptr;         ///< [stage][blocks * tile_lanes]

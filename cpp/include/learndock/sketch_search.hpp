@@ -42,6 +42,9 @@ struct SketchesWithin {
   std::vector<float> bounds;
 };
 
+/// How many balls all queries together look into for what is within their reach.
+Index balls_to_look_into(const SketchSearch& search, const std::int16_t* bounds, const float* reach);
+
 /// Those whose lower bound is at most the query's reach, for each query.
 std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const std::int16_t* bounds, const float* reach,
                                             ThreadTeam& team);

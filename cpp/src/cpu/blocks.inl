@@ -67,26 +67,30 @@ inline void add_exponentials(const Exponents<rows, vectors>& exponents, Vec<floa
 /// What is read next, asked for piece by piece: memory answers some twenty requests at a time, and more of them wait in
 /// the way of the arithmetic.
 struct ReadAhead {
-  static constexpr Index line = 64;
+  static constexpr int line = 64;
 
-  const char* from;
-  Index lines;
+  std::uintptr_t from;
+  int lines;  // left to ask for
 
   /// What is read after the points `first` to first + points - 1 of some tiles: of those right behind 8 KB further on
   /// at least, for the processor's own prefetch ends at a page.
   ReadAhead(const PointTiles& tiles, Index dim, Index first, Index points) {
     constexpr Index least_ahead = 2048;
     const Index floats = points * dim;
-    const float* next =
-        tiles.next != nullptr ? tiles.next : tiles.first + (floats > least_ahead ? floats : least_ahead);
-    from = reinterpret_cast<const char*>(next + first * dim);
-    lines = (floats * static_cast<Index>(sizeof(float)) + line - 1) / line;
+    const Index after = tiles.next != nullptr ? 0 : floats > least_ahead ? floats : least_ahead;
+    const float* next = tiles.next != nullptr ? tiles.next : tiles.first;
+    from = reinterpret_cast<std::uintptr_t>(next) + static_cast<std::uintptr_t>(after + first * dim) * sizeof(float);
+    lines = static_cast<int>((floats * static_cast<Index>(sizeof(float)) + line - 1) / line);
   }
 
-  /// Part `part` of `parts`.
-  void ask(Index part, Index parts) const {
-    for (Index at = lines * part / parts; at < lines * (part + 1) / parts; ++at)
-      __builtin_prefetch(from + at * line, 0, 2);
+  /// So many lines a call that `parts` calls ask for all.
+  int in_parts(Index parts) const {
+    return parts > 1 ? (lines + static_cast<int>(parts) - 1) / static_cast<int>(parts) : lines;
+  }
+
+  void ask(int count) {
+    for (; count > 0 && lines > 0; --count, --lines, from += line)
+      __builtin_prefetch(reinterpret_cast<const void*>(from), 0, 2);
   }
 };
 
@@ -103,7 +107,7 @@ struct BlockSums {
   Index steps;
   const Element* points;  // [step][vectors][lanes]
   typename Arithmetic::template Lanes<vectors> lanes;
-  const ReadAhead& ahead;
+  ReadAhead& ahead;
 
   const Element* block(Index b) const { return rows + b * query_block_rows * steps; }
   const float* terms(Index b) const { return row_terms + b * query_block_rows; }
@@ -180,10 +184,11 @@ struct BlockSums {
   void add_to(Vec<float>* totals) const {
     const Index blocks = count / query_block_rows;
     const int rest = static_cast<int>(count % query_block_rows);
-    if (blocks == 0) ahead.ask(0, 1);
+    const int lines = ahead.in_parts(blocks);
+    if (blocks == 0) ahead.ask(lines);
     if (!pipelined || steps < pipelined_steps || blocks == 0) {
       for (Index b = 0; b < blocks; ++b) {
-        ahead.ask(b, blocks);
+        ahead.ask(lines);
         add_block<query_block_rows>(b, totals);
       }
       switch (rest) {
@@ -202,10 +207,10 @@ struct BlockSums {
       }
     }
     Exponents<query_block_rows, vectors> before;
-    ahead.ask(0, blocks);
+    ahead.ask(lines);
     exponents_of(0, before);
     for (Index b = 1; b < blocks; ++b) {
-      ahead.ask(b, blocks);
+      ahead.ask(lines);
       Exponents<query_block_rows, vectors> exponents;
       pipeline(b, before, totals, exponents);
 #pragma GCC unroll 8

@@ -59,7 +59,7 @@ struct EmbedFloat {
     constexpr int lanes = lanes_of<float>;
     const Index dim = query.dim;
     const LaneVectors<vectors> points(tiles, dim, first);
-    const ReadAhead ahead(tiles, dim, first, vectors * lanes);
+    ReadAhead ahead(tiles, dim, first, vectors * lanes);
     Vec<float> value[vectors] = {};
     Vec<float> error[vectors] = {};
     for (Index group = 0; group < query.group_count; ++group) {

@@ -90,6 +90,7 @@ void embed_split(const QueryRows& query, const PointTiles& tiles, float* scratch
   alignas(64) float norms[2][tile_lanes], lane_terms[2][tile_lanes], totals[2][tile_lanes];
   for (Index t = 0; t < tiles.count; t += 2) {
     const int here = t + 1 < tiles.count ? 2 : 1;
+    ReadAhead ahead(tiles, dim, t * tile_lanes, here * tile_lanes);
     for (int v = 0; v < here; ++v)
       for (Index lane = 0; lane < tile_lanes; ++lane)
         values[(t + v) * tile_lanes + lane] = errors[(t + v) * tile_lanes + lane] = 0;
@@ -115,7 +116,10 @@ void embed_split(const QueryRows& query, const PointTiles& tiles, float* scratch
       const Index blocks = count / tile_register_rows;
       const int rest = static_cast<int>(count % tile_register_rows);
       if (rest && rest != last) registers.shape_last(last = rest);
+      const int lines = ahead.in_parts(blocks);
+      if (blocks == 0) ahead.ask(lines);
       for (Index b = 0; b < blocks; ++b) {
+        ahead.ask(lines);
         embed.multiply<products_0, rows_of_block>(rows + b * tile_register_rows * steps * tile_register_pairs,
                                                   tile_register_rows, points);
         registers.store<products_0>(products[b % 2][0]);

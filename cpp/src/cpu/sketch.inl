@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Bounds of sketches: for all of them, 16 embeddings along the lanes, one coordinate after the other; for single ones
-// the coordinates along the lanes.
+// Bounds of sketches and of balls: for blocks of them, 16 along the lanes, one coordinate after the other; for single
+// ones the coordinates along the lanes.
 
 template <int queries>
 inline void add_sketch_distances(const SketchBlocks& blocks, const float* coordinates, Index query_stride, float* sums,

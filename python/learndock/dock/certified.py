@@ -33,7 +33,7 @@ from learndock.dock.scan import chosen_scan, exact_products, squared_distances, 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from learndock.dock.scan import HasEmbedding
+    from learndock.dock.scan import HasEmbedding, Thinning
     from learndock.dock.sketch_model import SketchModel
     from learndock.dock.store import SpaceView
 
@@ -46,12 +46,12 @@ __all__ = ["Found", "certified_nearest"]
 
 # The most promising by the first stage. So many of those, and two for each that is wanted, set the threshold.
 _PROMISING, _FIRST = 256, 10
-# Specifications computed in one go; each go is so many times the last.
+# Specifications computed in one go; each go is so many times the last, or twice where bounds hold with a chance.
 _BLOCK, _GROWTH = 128, 8
 # Above, integers and float32 with bounds on their errors thin out a block before float64, which costs four times as
 # much.
 _MANY = 32
-# Bounds end below, and are infinite for what is hidden.
+# Bounds end below.
 _FARTHEST = 3.2e38
 # Users whose bounds of balls are kept at a time: 4 MB in a dock of a million.
 _TOGETHER = 32
@@ -72,7 +72,7 @@ class Found:
     unseen : float
         No specification that was not computed is nearer than that, squared.
     bounds, refined, evaluated : int
-        Sketches looked at, those looked at with all coordinates, and specifications computed.
+        Sketches bounded, alone or by their ball, those looked at with all coordinates, and specifications computed.
     chance : Chance, optional
         Where bounds of random features were looked at. What lies between `unseen` and the nearest was left out by them.
     """
@@ -96,7 +96,7 @@ class _User:
     mmd2: FloatArray = field(default_factory=lambda: np.empty(0))
     products: FloatArray = field(default_factory=lambda: np.empty(0))
     evaluated: int = 0
-    thinning: list[_core.CoarseQuery | _core.PreparedQuery] = field(default_factory=list)
+    thinning: list[Thinning] = field(default_factory=list)
 
     @property
     def threshold(self) -> float:
@@ -107,7 +107,7 @@ class _User:
 
     @property
     def reach(self) -> np.float32:
-        """The threshold for bounds in float32, rounded up, and below what hides a specification."""
+        """The threshold for bounds in float32, rounded up."""
         return min(np.nextafter(np.float32(min(self.threshold, _FARTHEST)), np.float32(np.inf)), np.float32(_FARTHEST))
 
     def compute(self, view: SpaceView, at: IndexArray, threads: int) -> None:
@@ -124,9 +124,7 @@ class _User:
         mmd2 = squared_distances(self.self_inner, products, view.self_inner[at])
         self.mmd2 = np.concatenate([self.mmd2, mmd2])
 
-    def _thinned_out(
-        self, view: SpaceView, query: _core.CoarseQuery | _core.PreparedQuery, at: IndexArray, threads: int
-    ) -> IndexArray:
+    def _thinned_out(self, view: SpaceView, query: Thinning, at: IndexArray, threads: int) -> IndexArray:
         found = chosen_scan(view, query, self.self_inner, at, threads)
         threshold = self.threshold
         if len(at) >= self.wanted:

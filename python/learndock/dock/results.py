@@ -117,10 +117,11 @@ class SearchResult:
         values as were asked for; "chance" by bounds of which some are not proven.
     work : mapping
         Counts and seconds per stage. Of a scan: `scanned` specifications, `evaluated` ones in float64. Of bounds:
-        `bounds` looked at, `refined` ones with all their coordinates, `evaluated` specifications, of them those that
-        have no sketch yet (`unsketched`). `damaged`: specifications of the space whose sketches can't be read, so that
-        they are computed or scanned. Of bounds that hold with a chance: `audited`, exact values that were compared
-        with their estimates, and `largest_z`, by how many standard deviations one of them was off at most.
+        `bounds`, of sketches alone or of balls of sixteen, `refined` ones with all their coordinates, `evaluated`
+        specifications, of them those that have no sketch yet (`unsketched`). `damaged`: specifications of the space
+        whose sketches can't be read, so that they are computed or scanned. Of bounds that hold with a chance:
+        `audited`, exact values that were compared with their estimates, and `largest_z`, by how many standard
+        deviations one of them was off at most.
     skipped : int
         Specifications left out for their type, input shape or gamma.
     compared : int

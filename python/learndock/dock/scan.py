@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
     FloatArray = npt.NDArray[np.float64]
     IndexArray = npt.NDArray[np.int64]
+    Thinning = _core.CoarseQuery | _core.PreparedQuery
 
-# Survivors of a coarse scan beyond which float32 thins them out before float64, which costs eight times as much.
+# Survivors of a coarse scan beyond which float32 thins them out before float64, which costs four times as much.
 MANY_SURVIVORS = 64
 
 
@@ -124,16 +125,14 @@ def thin_out(
     return near[chosen_scan(view, query, user, of.at[near], threads).nearest(count)]
 
 
-def thinning_queries(spec: HasEmbedding) -> list[_core.CoarseQuery | _core.PreparedQuery]:
+def thinning_queries(spec: HasEmbedding) -> list[Thinning]:
     """What thins out many specifications before float64 is needed: integers where they pay, then float32."""
     coarse = _core.CoarseQuery(spec.points, spec.weights, spec.gamma)
     single = _core.PreparedQuery(spec.points, spec.weights, spec.gamma)
     return [coarse, single] if coarse.pays else [single]
 
 
-def chosen_scan(
-    view: SpaceView, query: _core.CoarseQuery | _core.PreparedQuery, user: float, at: IndexArray, threads: int
-) -> Scan:
+def chosen_scan(view: SpaceView, query: Thinning, user: float, at: IndexArray, threads: int) -> Scan:
     """Distances to the specifications at some ascending places, with bounds on their errors; user = <user, user>."""
     products, errors = np.empty(len(at)), np.empty(len(at))
     for here, batch, chosen in by_segment(view, at):

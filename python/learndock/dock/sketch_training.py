@@ -31,7 +31,8 @@ __all__ = ["is_weak", "train_model"]
 
 # Numbers of landmarks, tried in turn while that helps; the last, a minute's training, only where nothing else does.
 _LANDMARKS = (256, 1024, 4096, 8192)
-# Prefixes of the coordinates that are tried. The last is the most that is stored.
+# Prefixes of the coordinates that are tried: 72 and 140 bytes a specification in all are two of them. The last is the
+# most that is stored.
 _PREFIXES = (16, 32, 56, 120, 256)
 # Where none proves enough: random features estimate the rest of 64 coordinates of 1,024 landmarks well.
 _LANDMARKS_OF_FEATURES, _COORDINATES_OF_FEATURES = 1024, 64
@@ -42,10 +43,12 @@ _JITTER = 1e-3
 _MARGIN, _STEPS = 1.25, 254
 # Nanoseconds, roughly: of a byte read in a pass over sketches, a sketch looked up, a kernel value in float64. A pass
 # reads the ball of each sixteen, and of what its bounds leave so many sketches for each.
-_BYTE, _LOOKUP, _PAIR, _PAIR_DIM, _LOOKED = 0.06, 40.0, 1.0, 0.06, 4
+_BYTE, _LOOKUP, _PAIR, _PAIR_DIM, _LOOKED = 0.06, 40.0, 0.7, 0.025, 4
+# Of a specification from anywhere in memory, and of a kernel value in 16 or 32 bits.
+_FOUND, _SHORT_PAIR, _SHORT_PAIR_DIM = 400.0, 0.12, 0.006
 # More landmarks must bring a search to this share of its cost, or else no more are tried. But where the best ones
-# leave more than so much of the dock, more are tried all the same, and taken where they no longer do: proofs begin at
-# some number of them, at once.
+# leave more than so much of the dock, more are tried all the same, and where those no longer do, the first share need
+# not be reached: proofs begin at some number of them, at once.
 _WORTH, _WEAK = 0.8, 0.02
 # A dock of so many specifications for each landmark has as many as are tried: they cost each query, and training.
 _SPECS_A_LANDMARK = 8
@@ -95,10 +98,11 @@ def train_model(view: SpaceView, gamma: float, *, most_coordinates: int, seed: i
     rng = np.random.default_rng(seed)
     total = int(view.starts[-1])
     sample = _sample(view, gamma, rng)
-    points = _landmarks(view, rng)
+    most = _most_landmarks(sample, total)
+    points = _landmarks(view, most, rng)
     weak = _WEAK * total
     best: _Trial | None = None
-    for trial in _trials(sample, points, gamma, total, most_coordinates, seed):
+    for trial in _trials(sample, points, most, gamma, total, most_coordinates, seed):
         if best is None or trial.cost < (_WORTH if best.evaluated <= weak or trial.evaluated > weak else 1) * best.cost:
             best = trial
         if best.evaluated <= weak and (best is not trial or len(trial.landmarks) == _LANDMARKS[-2]):
@@ -149,26 +153,29 @@ def gathered(view: SpaceView, at: IndexArray) -> PackedEmbeddings:
     )
 
 
-def _landmarks(view: SpaceView, rng: np.random.Generator) -> FloatArray:
+def _most_landmarks(sample: _Sample, total: int) -> int:
+    most = max(_LANDMARKS[0], total // _SPECS_A_LANDMARK)
+    return min(most, _LANDMARKS[-2] if _noise_share(sample) > _NOISE else _LANDMARKS[-1])
+
+
+def _landmarks(view: SpaceView, most: int, rng: np.random.Generator) -> FloatArray:
     """Different points of the space, one each of specifications drawn at random."""
     total = int(view.starts[-1])
-    at = rng.choice(total, min(2 * _LANDMARKS[-1], total), replace=False)
+    most = max(most, _LANDMARKS_OF_FEATURES)
+    at = rng.choice(total, min(2 * most, total), replace=False)
     packed = gathered(view, np.sort(at))
     counts = np.diff(packed.offsets)
     chosen = packed.offsets[:-1] + rng.integers(0, counts)
     points = np.array([_core.unpack_points(packed.tiles, int(i), int(i) + 1)[0] for i in chosen])
     distinct: FloatArray = rng.permutation(np.unique(points, axis=0))
-    return distinct[: _LANDMARKS[-1]]
+    return distinct[:most]
 
 
 def _trials(
-    sample: _Sample, points: FloatArray, gamma: float, total: int, most_coordinates: int, seed: int
+    sample: _Sample, points: FloatArray, most: int, gamma: float, total: int, most_coordinates: int, seed: int
 ) -> Iterator[_Trial]:
     """One for each number of landmarks."""
     values = np.empty((len(sample.packed), 0))
-    most = max(_LANDMARKS[0], total // _SPECS_A_LANDMARK)
-    if _noise_share(sample) > _NOISE:
-        most = min(most, _LANDMARKS[-2])
     for count in sorted({min(count, len(points)) for count in _LANDMARKS if count <= most}):
         landmarks = points[:count]
         more = np.ascontiguousarray(landmarks[values.shape[1] :])
@@ -193,7 +200,9 @@ def _principal_map(values: FloatArray, landmarks: FloatArray, gamma: float, widt
 
     count = len(landmarks)
     kernel = _kernel_matrix(landmarks, gamma)
-    factor = cholesky(kernel + _JITTER * np.eye(count), overwrite_a=True, check_finite=False)
+    shifted = kernel.copy(order="F")
+    shifted.flat[:: count + 1] += _JITTER
+    factor = cholesky(shifted, overwrite_a=True, check_finite=False)
     whitened = solve_triangular(factor, values.T, trans="T", check_finite=False)
     if count <= _LANDMARKS[1]:
         # All of them: LAPACK's way to only some ends with an internal error where values are all 0, or nearly.
@@ -221,6 +230,7 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
     """The prefixes that make a search cheapest."""
     points, dim = len(sample.packed.weights) / len(sample.packed), landmarks.shape[1]
     pair = _PAIR + _PAIR_DIM * dim
+    found = _FOUND + points * points * (_SHORT_PAIR + _SHORT_PAIR_DIM * dim)
     width = map.shape[0]
     prefixes = sorted({min(prefix, width) for prefix in _PREFIXES})
     survivors = {prefix: _survivors(sample, coordinates[:, :prefix], total) for prefix in prefixes}
@@ -234,7 +244,7 @@ def _tried(sample: _Sample, landmarks: FloatArray, map: FloatArray, coordinates:
                 len(landmarks) * points * pair
                 + min(total, total / 16 + _LOOKED * survivors[stages[0]][1]) * (stages[0] + 8) * _BYTE
                 + (survivors[stages[0]][1] * _LOOKUP * (last / 64) if len(stages) > 1 else 0)
-                + survivors[last][1] * points * points * pair
+                + survivors[last][1] * found
             )
             worth = 1.0 if last == best_stages[-1] else _WORTH_BYTES if last <= _MANY else _WORTH_MANY
             if cost < worth * best:

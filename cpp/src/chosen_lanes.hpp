@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Places that count through several batches of sketches.
+// Places that count through several batches of sketches, and the lanes of chosen ones.
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "learndock/sketch.hpp"
@@ -24,6 +25,23 @@ class BatchStarts {
 
  private:
   std::vector<Index> starts_{0};
+};
+
+/// Chosen places in the order of their lanes: near ones are often in one block.
+class ChosenLanes {
+ public:
+  struct Chosen {
+    Index batch, lane;
+    Index number;  ///< of the place among the chosen
+  };
+
+  ChosenLanes(const std::vector<Sketches>& batches, const Index* chosen, Index count);
+
+  Chosen operator[](Index i) const;
+
+ private:
+  BatchStarts starts_;
+  std::vector<std::uint64_t> pairs_;  // (lane, number)
 };
 
 }  // namespace learndock
