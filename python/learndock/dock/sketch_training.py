@@ -67,7 +67,7 @@ class _Sample:
     self_inner: FloatArray
     queries: IndexArray
     mmd2: FloatArray  # (queries, sample), infinite for each to itself
-    nearest: FloatArray  # (queries,) the distance of the last neighbour
+    nearest: FloatArray  # (queries,) the distance of the last neighbour that a search of the space would want
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,9 @@ def _sample(view: SpaceView, gamma: float, rng: np.random.Generator) -> _Sample:
     products, _ = _core.inner_products_float(prepared, packed.tiles, packed.weights, packed.offsets, 0)
     mmd2 = np.maximum(self_inner[queries][:, None] - 2 * products + self_inner, 0)
     mmd2[np.arange(len(queries)), queries] = np.inf
-    nearest = np.partition(mmd2, min(_NEIGHBOURS, len(at) - 1) - 1)[:, min(_NEIGHBOURS, len(at) - 1) - 1]
+    # As near as the last of the ten of the whole space, or the nearest there is: further ones say too little.
+    last = min(max(1, round(_NEIGHBOURS * len(at) / int(view.starts[-1]))), len(at) - 1) - 1
+    nearest = np.partition(mmd2, last)[:, last]
     return _Sample(packed, self_inner, queries, mmd2, nearest)
 
 
@@ -263,10 +265,13 @@ def _survivors(sample: _Sample, coordinates: FloatArray, total: int) -> tuple[fl
         bounds = distances + (residuals - residuals[query]) ** 2
         counts.append(int(np.count_nonzero(bounds <= nearest)) - 1)
     size = len(sample.packed)
+    # So many specifications have ten that are as near as the sample's nearest.
+    known = min(total, _NEIGHBOURS * size)
 
     def of_all(count: float) -> float:
         # In a larger dock the neighbours are nearer: what must be evaluated grows as its root, but not where it is all.
-        return float(min(total, max(count, _NEIGHBOURS) * (total / size) ** (0.5 + 0.5 * count / size)))
+        of_known = max(count * known / size, _NEIGHBOURS)
+        return float(min(total, of_known * (total / known) ** (0.5 + 0.5 * count / size)))
 
     return of_all(float(np.median(counts))), of_all(float(np.mean(counts)))
 
