@@ -54,7 +54,7 @@ _WORTH, _WEAK = 0.8, 0.02
 _SPECS_A_LANDMARK = 8
 # More bytes must bring a search to this share of its cost; to the second one above so many coordinates, which are not
 # tried in a space of a smaller noise share than this where fewer prove enough. Above the last nothing proves much.
-_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY, _NOISE = 0.85, 0.75, 120, 0.17, 0.5
+_WORTH_BYTES, _WORTH_MANY, _MANY, _NOISY, _NOISE = 0.95, 0.75, 120, 0.17, 0.5
 # A model has become weak where it leaves so many times what was predicted, and more than so much of the dock.
 _WEAKER, _WEAKER_SHARE = 2.0, 0.01
 
