@@ -795,6 +795,32 @@ def test_training_is_repeatable(filled):
     assert np.array_equal(one.landmarks, two.landmarks)
 
 
+@pytest.mark.parametrize(
+    ("spread", "gamma", "tried"),
+    [
+        (0.01, 0.1, [8, 16, 32]),  # families: a few prove enough
+        (0.3, 0.3, [8, 16, 32, 64]),  # points rather far apart: some prove too little
+        (1.0, 1e3, [8, 16, 32]),  # strangers: nothing proves much
+    ],
+)
+def test_the_last_number_of_landmarks_is_tried_only_where_it_may_help(dock, small, spread, gamma, tried):  # noqa: F811
+    from learndock.dock import sketch_training
+
+    counts, tries = [], sketch_training._tried
+    small.setattr(sketch_training, "_LANDMARKS", (8, 16, 32, 64))
+    small.setattr(sketch_training, "_tried", lambda *of: counts.append(len(of[1])) or tries(*of))
+    rng = np.random.default_rng(4)
+    centres = rng.normal(size=(5, 6, 3))
+    points = centres[rng.integers(5, size=800)] + spread * rng.normal(size=(800, 6, 3))
+    dock.ingest(points=points, weights=np.full((800, 6), 1 / 6), gamma=gamma)
+    (space,) = dock.spaces()
+    counts.clear()
+    model = train_model(view(dock, space), gamma, most_coordinates=16)
+    assert counts == tried[: len(counts)]
+    assert (64 in counts) == (64 in tried)
+    assert (model.facts.noise_share > 0.5) == (gamma == 1e3)
+
+
 @pytest.mark.parametrize("gamma", [1e-8, 0.1, 10.0])
 @pytest.mark.parametrize("landmarks", [8, 250])
 def test_the_map_of_a_model_bounds(filled, small, gamma, landmarks):
