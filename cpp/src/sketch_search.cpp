@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -128,25 +129,21 @@ void for_each_bit(const std::uint16_t* bits_of_blocks, Index count, const Take& 
     }
 }
 
-/// The embeddings of a block that may be returned: take(lane, place).
-template <class Take>
-void for_each_member(const Piece& piece, Index block, const std::uint8_t* hidden, const Take& take) {
-  const Index end = std::min(piece.batch->count, (block + 1) * tile_lanes);
-  for (Index lane = block * tile_lanes; lane < end; ++lane) {
-    const Index place = piece.place + piece.batch->order[lane];
-    if (hidden == nullptr || !hidden[place])
-      if (!take(lane, place)) return;
-  }
+/// How many lanes of a block hold an embedding.
+Index lanes_stored(const Piece& piece, Index block) {
+  return std::min(tile_lanes, piece.batch->count - block * tile_lanes);
+}
+
+/// The place of the embedding in a lane of a block.
+Index place_in(const Piece& piece, Index block, Index lane) {
+  return piece.place + piece.batch->order[block * tile_lanes + lane];
 }
 
 bool any_visible(const Piece& piece, Index block, const std::uint8_t* hidden) {
   if (hidden == nullptr) return true;
-  bool found = false;
-  for_each_member(piece, block, hidden, [&](Index, Index) {
-    found = true;
-    return false;
-  });
-  return found;
+  for (Index lane = 0; lane < lanes_stored(piece, block); ++lane)
+    if (!hidden[place_in(piece, block, lane)]) return true;
+  return false;
 }
 
 /// Coordinates of the first stage of some queries, one after the other.
@@ -170,7 +167,7 @@ std::vector<std::vector<Index>> promising_balls(const SketchSearch& search, cons
   const auto query_count = static_cast<Index>(search.queries.size());
   const Index width = search.map.stages()[0], all_lanes = ball_lanes_of(search.batches);
   std::vector<Index> every(search.queries.size());
-  for (Index q = 0; q < query_count; ++q) every[q] = q;
+  std::iota(every.begin(), every.end(), Index{0});
   std::vector<float> coordinates;
   gather_coordinates(search, every.data(), query_count, coordinates);
   std::vector<Scratch> scratch(team.size());
@@ -250,7 +247,6 @@ class Look {
   /// Into one block by some queries together.
   void into(const Piece& piece, Index block, const std::vector<Index>& queries) {
     const Index width = search_.map.stages()[0], first = block * tile_lanes;
-    const Index stored = std::min(tile_lanes, piece.batch->count - first);
     const SketchBlocks blocks = first_stage(search_.map, *piece.batch, block, 1);
     alignas(64) float sums[together * tile_lanes], bounds[tile_lanes];
     for (std::size_t done = 0; done < queries.size(); done += together) {
@@ -264,9 +260,9 @@ class Look {
         active_kernels().sketch_bounds(sums + i * tile_lanes, piece.batch->residuals + first,
                                        piece.batch->errors + first, 1,
                                        comparison(search_.map, *search_.queries[q], 0, 0), bounds);
-        for (Index lane = 0; lane < stored; ++lane) {
+        for (Index lane = 0; lane < lanes_stored(piece, block); ++lane) {
           if (!(bounds[lane] <= reach_[q])) continue;
-          const Index place = piece.place + piece.batch->order[first + lane];
+          const Index place = place_in(piece, block, lane);
           if (hidden == nullptr || !hidden[place]) found_[q].push_back(packed_pair(place, bounds[lane]));
         }
       }
@@ -327,10 +323,10 @@ void promising_sketches(const SketchSearch& search, float correlation, Index cou
       first_distances(search.map, *piece->batch, *search.queries[q], block, sums);
       active_kernels().sketch_guesses(sums, piece->batch->residuals + block * tile_lanes, 1, with, smallest.limit(),
                                       values, &at_most);
-      for_each_member(*piece, block, search.hidden[q], [&](Index lane, Index place) {
-        const Index i = lane % tile_lanes;
-        if (at_most >> i & 1) smallest.add(values[i], place);
-        return true;
+      const std::uint8_t* hidden = search.hidden[q];
+      for_each_bit(&at_most, lanes_stored(*piece, block), [&](Index lane) {
+        const Index place = place_in(*piece, block, lane);
+        if (hidden == nullptr || !hidden[place]) smallest.add(values[lane], place);
       });
     }
     std::vector<std::pair<float, Index>> all = smallest.held();
@@ -386,23 +382,6 @@ std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const st
     }
   });
   return within;
-}
-
-ChosenLanes::ChosenLanes(const std::vector<Sketches>& batches, const Index* chosen, Index count) : starts_(batches) {
-  pairs_.reserve(static_cast<std::size_t>(count));
-  for (Index i = 0; i < count; ++i) {
-    const Index b = starts_.batch_of(chosen[i]);
-    const Index lane = starts_[b] + batches[b].lanes[chosen[i] - starts_[b]];
-    pairs_.push_back(static_cast<std::uint64_t>(lane) << 32 | static_cast<std::uint32_t>(i));
-  }
-  std::sort(pairs_.begin(), pairs_.end());
-}
-
-ChosenLanes::Chosen ChosenLanes::operator[](Index i) const {
-  const std::uint64_t pair = pairs_[static_cast<std::size_t>(i)];
-  const auto lane = static_cast<Index>(pair >> 32);
-  const Index batch = starts_.batch_of(lane);
-  return {batch, lane - starts_[batch], static_cast<Index>(static_cast<std::uint32_t>(pair))};
 }
 
 void first_distances(const SketchMap& map, const Sketches& batch, const SketchQuery& query, Index block, float* sums) {

@@ -73,7 +73,7 @@ class Sketches:
     balls : ndarray of float32, shape (2, balls)
         Residual of the centre, and the radius that reaches all in the block.
     feature_codes : ndarray of int8, shape (2M * padded,), optional
-        Random features, [block of 16 specifications][frequency][cosine, sine][specification].
+        Random features, [block of 16 lanes][frequency][cosine, sine][lane].
     measures : ndarray of float32, shape (3, padded), optional
         With them: squared norm of the residual, scale and error.
     self_inner : ndarray of float64, shape (N,), optional
