@@ -337,6 +337,38 @@ def test_mixtures_of_stored_embeddings_do_not_depend_on_threads_or_batch(rule, s
             np.testing.assert_array_equal(alone, first[who])
 
 
+@pytest.mark.parametrize("users", [1, 40])
+def test_twins_among_stored_embeddings_tie_to_the_first(users):
+    """Twins have the same products with all others to the bit, wherever they lie and whoever asks."""
+    rng = np.random.default_rng(4)
+    dim, gamma, kinds = 3, 0.4, 7
+    sizes = rng.integers(1, 40, size=kinds)
+    stored = [(rng.normal(size=(n, dim)) + 0.5 * rng.normal(size=dim), rng.dirichlet(np.ones(n))) for n in sizes]
+    kind = np.concatenate([np.arange(kinds), rng.permutation(kinds)])  # each twice, far apart and off the tiles alike
+    packed = kernels.pack([stored[i][0] for i in kind], [stored[i][1] for i in kind])
+    rounded = [(np.float32(z), np.float32(w)) for z, w in stored]
+    gram = np.array([[reference.inner(*p, *q, gamma) for q in rounded] for p in rounded])
+    self_inner = packed.self_inner(gamma=gamma)
+    shares = rng.dirichlet(np.full(kinds, 0.5), size=users)
+    at = np.array([rng.permutation(2 * kinds) for _ in range(users)])
+    weights, _ = _core.search_mixtures(
+        [(packed.tiles, packed.weights, packed.offsets)],
+        np.zeros_like(at),
+        at,
+        (shares @ gram)[np.arange(users)[:, None], kind[at]],
+        self_inner[at],
+        np.einsum("ui,uj,ij->u", shares, shares, gram) + 0.01,
+        gamma,
+        _core.MixtureRule.greedy,
+        5,
+        1,
+    )
+    for kinds_seen, weight in zip(kind[at], weights, strict=True):
+        first = np.unique(kinds_seen, return_index=True)[1]
+        assert np.count_nonzero(weight) > 1
+        assert np.isin(np.flatnonzero(weight), first).all()
+
+
 @pytest.mark.parametrize("rule", ["greedy", "auto"])
 def test_golden_mixtures(golden, rule):
     """Over the 25 best single matches, at most five members: no worse than the reference package's + 1e-9."""

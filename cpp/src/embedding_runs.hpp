@@ -84,24 +84,27 @@ struct UnpackedRows {
 struct ExactScratch {
   AlignedArray<double> widened, values;
 
-  /// values[p] = mu(y_p) at all points of the tiles.
+  /// values[p] = mu(y_p) at the points of the embeddings begin .. end - 1, p from the first of the tiles that hold
+  /// them.
   template <class Scalar>
-  const double* embed_range(const Embedding& query, const PackedEmbeddings<Scalar>& batch, const TileRange& range,
-                            double gamma) {
-    double* to = values.reserve(range.points());
+  const double* embed_run(const Embedding& query, const PackedEmbeddings<Scalar>& batch, Index begin, Index end,
+                          double gamma) {
+    const TileRange range(batch.offsets[begin], batch.offsets[end]);
+    const Index from = batch.offsets[begin] - range.first_point(), to = batch.offsets[end] - range.first_point();
+    double* found = values.reserve(range.points());
     if constexpr (sizeof(Scalar) == sizeof(double))
-      active_kernels().embed_double(query, gamma, tiles_of(batch, range), range.count, to);
+      active_kernels().embed_double(query, gamma, tiles_of(batch, range), from, to, found);
     else
-      active_kernels().embed_double_of_float(query, gamma, tiles_of(batch, range), range.count,
-                                             widened.reserve(batch.dim * tile_lanes), to);
-    return to;
+      active_kernels().embed_double_of_float(query, gamma, tiles_of(batch, range), from, to,
+                                             widened.reserve(batch.dim * tile_lanes), found);
+    return found;
   }
 
   /// <query, batch[i]>
   template <class Scalar>
   double inner_product(const Embedding& query, const PackedEmbeddings<Scalar>& batch, Index i, double gamma) {
     const TileRange range(batch.offsets[i], batch.offsets[i + 1]);
-    return weighted_sum(batch, i, embed_range(query, batch, range, gamma), range.first_point());
+    return weighted_sum(batch, i, embed_run(query, batch, i, i + 1, gamma), range.first_point());
   }
 };
 

@@ -226,8 +226,8 @@ class Herd {
     const Embedding last{row(problem_.chosen[step_ - 1]), &one, 1, problem_.dim};
     found_.assign(blocks_, {});
     for_each_block(team, [&](Index block, Range range) {
-      kernels_.embed_double(last, problem_.gamma, double_tiles_.data() + range.begin * problem_.dim,
-                            tile_count(range.end - range.begin), kernel_row_.data() + range.begin);
+      kernels_.embed_double(last, problem_.gamma, double_tiles_.data() + range.begin * problem_.dim, 0,
+                            range.end - range.begin, kernel_row_.data() + range.begin);
       for (Index i = range.begin; i < range.end; ++i) sums_[i] += kernel_row_[i];
       Best best;
       for (Index i = range.begin; i < range.end; ++i)
@@ -431,9 +431,9 @@ class Herd {
     double kernel[together * tile_lanes];
     while (sum.steps < steps) {
       const Index tile = (sum.steps - kept_from_) / tile_lanes;
-      const Index size = std::min(together, tile_count(steps - kept_from_) - tile);
-      kernels_.embed_double(point, problem_.gamma, kept_.data() + tile * problem_.dim * tile_lanes, size, kernel);
-      const Index begin = kept_from_ + tile * tile_lanes, end = std::min(steps, begin + size * tile_lanes);
+      const Index begin = kept_from_ + tile * tile_lanes, end = std::min(steps, begin + together * tile_lanes);
+      kernels_.embed_double(point, problem_.gamma, kept_.data() + tile * problem_.dim * tile_lanes, sum.steps - begin,
+                            end - begin, kernel);
       for (; sum.steps < end; ++sum.steps) sum.value += kernel[sum.steps - begin];
     }
     return sum.value;

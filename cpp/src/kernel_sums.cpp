@@ -157,7 +157,7 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
   std::vector<ExactScratch> scratch(team.size());
   for_each_run(batch, query_rows, team, [&](Index begin, Index end, const TileRange& range, int worker) {
     for (std::size_t q = 0; q < queries.size(); ++q) {
-      const double* values = scratch[worker].embed_range(queries[q], batch, range, gamma);
+      const double* values = scratch[worker].embed_run(queries[q], batch, begin, end, gamma);
       for (Index i = begin; i < end; ++i)
         products[static_cast<Index>(q) * batch.count + i] = weighted_sum(batch, i, values, range.first_point());
     }
@@ -204,7 +204,7 @@ void embed_points(const Embedding& embedding, const double* points, Index point_
     double* packed = own.widened.reserve(tile_count(end - begin) * embedding.dim * tile_lanes);
     double* found = own.values.reserve(tile_count(end - begin) * tile_lanes);
     pack_points(points + begin * embedding.dim, end - begin, embedding.dim, packed);
-    active_kernels().embed_double(embedding, gamma, packed, tile_count(end - begin), found);
+    active_kernels().embed_double(embedding, gamma, packed, 0, end - begin, found);
     std::copy_n(found, end - begin, values + begin);
   });
 }

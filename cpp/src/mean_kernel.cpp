@@ -23,7 +23,7 @@ double mean_kernel(const double* rows, Index n, Index dim, double gamma, ThreadT
     const Index first_tile = begin / tile_lanes, tiles = tile_count(n) - first_tile;
     const Embedding query{rows + begin * dim, ones.data(), end - begin, dim};
     std::vector<double> values(tiles * tile_lanes);
-    active_kernels().embed_double(query, gamma, packed.data() + first_tile * tile_size, tiles, values.data());
+    active_kernels().embed_double(query, gamma, packed.data() + first_tile * tile_size, 0, n - begin, values.data());
     double sum = 0;
     for (Index p = begin; p < n; ++p) sum += (p < end ? 1 : 2) * values[p - begin];
     sums[b] = sum;

@@ -29,7 +29,7 @@ struct User {
   Index number = 0;
   Candidates candidates;
   std::vector<double> gram;    // [m, m], symmetric
-  std::vector<double> errors;  // [m, m], of the float32 products
+  std::vector<double> errors;  // [m, m] of the float32 products; one half may be 0
   std::vector<Index> members;  // those whose products are needed in float64
   bool undecided = false;      // the members are chosen from float64 products of all candidates
 };
@@ -40,17 +40,12 @@ struct Row {
   Index member;
 };
 
-void mirror(std::vector<double>& gram, Index m) {
-  for (Index i = 0; i < m; ++i)
-    for (Index j = i + 1; j < m; ++j) gram[j * m + i] = gram[i * m + j];
-}
-
 /// The candidates of all users, each once, and their products.
 struct SharedCandidates {
   std::vector<EmbeddingPlace> places;  // ascending
-  std::vector<Index> of_users;         // [users, m] which of the places
+  std::vector<Index> of_users;         // [users, m] where they lie among the candidates
   Candidates candidates;
-  std::vector<double> gram;  // row i: those of embedding i with all, as the one that asks
+  std::vector<double> gram;  // symmetric but for the diagonal, which is not there
   // For "auto", which is to choose as it does for a user alone: the same in float32 arithmetic, and bounds on the
   // errors.
   std::vector<double> float_gram, errors;
@@ -61,12 +56,12 @@ struct SharedCandidates {
 /// Memory of one worker.
 struct Worker {
   User alone;  // where a user is one chunk of work
-  UnpackedRows rows;
+  UnpackedRows rows, other_rows;
   BoundedScratch<PreparedQuery> bounded;
   ExactScratch exact;
   MixtureSolver solver;
   QpSolver qp;
-  std::vector<double> K, c, w, row;
+  std::vector<double> K, c, w, row, errors;
 };
 
 class Search {
@@ -126,7 +121,7 @@ class Search {
     // A float32 product costs a third of one in float64. Greedy may end before it has `size` members.
     const Index of_user = rule_ == MixtureRule::automatic ? all_.m * all_.m / 8 : all_.m * std::min(size_, all_.m) / 4;
     const Index count = shared_.count();
-    if (count > most_shared || count * count > all_.users * of_user) return false;
+    if (count > most_shared || count * count > 2 * all_.users * of_user) return false;
     for (Index i = 0; i < all_.users * all_.m; ++i)
       shared_.of_users.push_back(std::lower_bound(places.begin(), places.end(), all_.places[i], before) -
                                  places.begin());
@@ -136,20 +131,28 @@ class Search {
   void search_shared() {
     const Index count = shared_.count(), pieces = (count + shared_columns - 1) / shared_columns;
     shared_.candidates.gather(batches_, shared_.places.data(), count);
+    for (Index& place : shared_.of_users) place = shared_.candidates.positions[place];
     shared_.gram.resize(count * count);
     team_.for_each(count * pieces, [&](Index chunk, int worker) {
       Worker& own = workers_[worker];
-      const Index i = chunk / pieces, begin = chunk % pieces * shared_columns;
+      const Index i = chunk / pieces, end = std::min(count, (chunk % pieces + 1) * shared_columns);
+      Index j = std::max(i + 1, chunk % pieces * shared_columns);
+      if (j >= end) return;
       const Embedding query = own.rows.of(shared_.candidates.packed, i);
-      for (Index j = begin; j < std::min(count, begin + shared_columns); ++j)
-        shared_.gram[i * count + j] = own.exact.inner_product(query, shared_.candidates.packed, j, gamma_);
+      for (; j < end; ++j)
+        shared_.gram[i * count + j] = shared_.gram[j * count + i] =
+            own.exact.inner_product(query, shared_.candidates.packed, j, gamma_);
     });
     if (rule_ == MixtureRule::automatic) {
       shared_.float_gram.resize(count * count);
       shared_.errors.resize(count * count);
       team_.for_each(count, [&](Index i, int worker) {
-        shared_.candidates.all_products_of(i, gamma_, workers_[worker].rows, workers_[worker].bounded,
-                                           shared_.float_gram.data() + i * count, shared_.errors.data() + i * count);
+        shared_.candidates.products_of(i, gamma_, workers_[worker].rows, workers_[worker].bounded,
+                                       shared_.float_gram.data() + i * count, shared_.errors.data() + i * count);
+        for (Index j = i + 1; j < count; ++j) {
+          shared_.float_gram[j * count + i] = shared_.float_gram[i * count + j];
+          shared_.errors[j * count + i] = shared_.errors[i * count + j];
+        }
       });
     }
     team_.for_each(all_.users, [&](Index u, int worker) { search_among_shared(u, workers_[worker]); });
@@ -161,7 +164,8 @@ class Search {
     begin(user, u);
     if (rule_ == MixtureRule::automatic) {
       for (Index i = 0; i < m; ++i)
-        for (Index j = i + 1; j < m; ++j) {
+        for (Index j = 0; j < m; ++j) {
+          if (i == j) continue;
           user.gram[i * m + j] = shared_.float_gram[shared_place(user, i, j)];
           user.errors[i * m + j] = shared_.errors[shared_place(user, i, j)];
         }
@@ -172,11 +176,11 @@ class Search {
     }
     for (Index i : user.members)
       for (Index j : user.members)
-        if (j > i) user.gram[i * m + j] = shared_.gram[shared_place(user, i, j)];
+        if (i != j) user.gram[i * m + j] = shared_.gram[shared_place(user, i, j)];
     weigh(user, own);
   }
 
-  /// Where the product of a user's candidates i and j lies, i the one that asks.
+  /// Where the product of a user's candidates i and j lies.
   Index shared_place(const User& user, Index i, Index j) const {
     const Index* places = shared_.of_users.data() + user.number * all_.m;
     return places[i] * shared_.count() + places[j];
@@ -231,10 +235,18 @@ class Search {
     user.candidates.gather(batches_, all_.places + number * all_.m, all_.m);
   }
 
-  /// The products of candidate i with those after it, in float32.
-  void float_products(User& user, Index i, Worker& own) const {
-    user.candidates.products_of(i, gamma_, own.rows, own.bounded, user.gram.data() + i * all_.m,
-                                user.errors.data() + i * all_.m);
+  /// The products of the candidate that lies at a place with those that follow, in float32.
+  void float_products(User& user, Index place, Worker& own) const {
+    const Index m = all_.m;
+    const std::vector<Index>& numbers = user.candidates.numbers;
+    own.row.resize(m);
+    own.errors.resize(m);
+    user.candidates.products_of(place, gamma_, own.rows, own.bounded, own.row.data(), own.errors.data());
+    for (Index other = place + 1; other < m; ++other) {
+      const Index i = numbers[place], j = numbers[other];
+      user.gram[i * m + j] = user.gram[j * m + i] = own.row[other];
+      user.errors[i * m + j] = own.errors[other];
+    }
   }
 
   /// A row and column of the Gram matrix but for the diagonal.
@@ -244,22 +256,34 @@ class Search {
   }
 
   void float_row(User& user, Index i, Worker& own) const {
-    own.row.resize(all_.m);
-    user.candidates.all_products_of(i, gamma_, own.rows, own.bounded, own.row.data(), user.errors.data() + i * all_.m);
+    const Index m = all_.m;
+    const std::vector<Index>& positions = user.candidates.positions;
+    std::vector<double>& lying = own.errors;  // products, then their errors, as the candidates lie
+    lying.resize(2 * m);
+    user.candidates.all_products_of(positions[i], gamma_, own.rows, own.bounded, lying.data(), lying.data() + m);
+    own.row.resize(m);
+    for (Index j = 0; j < m; ++j) {
+      own.row[j] = lying[positions[j]];
+      user.errors[i * m + j] = lying[m + positions[j]];
+    }
     set_row(user, i, own.row);
   }
 
   void double_row(User& user, Index i, Worker& own) const {
     own.row.resize(all_.m);
-    const Embedding query = own.rows.of(user.candidates.packed, i);
-    for (Index j = 0; j < all_.m; ++j) own.row[j] = own.exact.inner_product(query, user.candidates.packed, j, gamma_);
+    const PackedEmbeddings<float>& packed = user.candidates.packed;
+    const std::vector<Index>& positions = user.candidates.positions;
+    const Embedding query = own.rows.of(packed, positions[i]);
+    for (Index j = 0; j < all_.m; ++j)
+      own.row[j] = positions[i] < positions[j]
+                       ? own.exact.inner_product(query, packed, positions[j], gamma_)
+                       : own.exact.inner_product(own.other_rows.of(packed, positions[j]), packed, positions[i], gamma_);
     set_row(user, i, own.row);
   }
 
   /// The members. Where float32 can't tell, greedy chooses again in float64, and "auto" later, for it needs all
   /// products. The rule "distance" looks at the diagonal alone.
   void choose(User& user, Worker& own) {
-    mirror(user.gram, all_.m);
     solve(user, own, [&](Index row) { float_row(user, row, own); });
     const double error = *std::max_element(user.errors.begin(), user.errors.end());
     const bool sure = rule_ == MixtureRule::distance || own.solver.is_sure(error);
@@ -280,17 +304,19 @@ class Search {
       if (user.undecided || weights_of(user)[i] > 0) user.members.push_back(i);
   }
 
-  /// The products of a member with those after it, in float64.
+  /// The products of a member with those that lie behind it, in float64.
   void exact_row(User& user, Index member, Worker& own) const {
-    const Index i = user.members[member];
-    const Embedding query = own.rows.of(user.candidates.packed, i);
+    const Index m = all_.m, i = user.members[member];
+    const std::vector<Index>& positions = user.candidates.positions;
+    const Embedding query = own.rows.of(user.candidates.packed, positions[i]);
     for (Index j : user.members)
-      if (j > i) user.gram[i * all_.m + j] = own.exact.inner_product(query, user.candidates.packed, j, gamma_);
+      if (positions[j] > positions[i])
+        user.gram[i * m + j] = user.gram[j * m + i] =
+            own.exact.inner_product(query, user.candidates.packed, positions[j], gamma_);
   }
 
   void weigh(User& user, Worker& own) {
     const Index m = all_.m;
-    mirror(user.gram, m);
     double* weights = weights_of(user);
     if (user.undecided) {
       mmd2_[user.number] = solve(user, own);

@@ -296,7 +296,7 @@ Matrix block_masses(const double* rows, const DescentRows& descent_rows, const B
       for (Index k = 0; k < dim; ++k)
         block[i * dim + k] =
             (rows[descent_rows.order[begin + i] * dim + k] - descent_rows.origin[k]) / descent_rows.unit;
-    active_kernels().embed_double({block.data(), ones.data(), count, dim}, problem.gamma, packed.data(), tiles,
+    active_kernels().embed_double({block.data(), ones.data(), count, dim}, problem.gamma, packed.data(), 0, K,
                                   values.data());
     masses.row(b) = Vector(values.data(), K);
   });

@@ -119,7 +119,7 @@ void SketchMap::encode(const PackedEmbeddings<float>& batch, const double* self_
     for (Index i = 0; i < here; ++i) {
       const Embedding embedding = own.rows.of(batch, first + i);
       own.absolute_weights[i] = absolute_sum(embedding.weights, embedding.count);
-      active_kernels().embed_double(embedding, gamma_, landmark_tiles_.data(), tile_count(landmark_count_),
+      active_kernels().embed_double(embedding, gamma_, landmark_tiles_.data(), 0, landmark_count_,
                                     own.values.row(i).data());
     }
     own.coordinates.noalias() = own.values.topLeftCorner(here, landmark_count_) * map.transpose();
@@ -190,7 +190,7 @@ void values_at_points(const PackedEmbeddings<float>& batch, const double* points
   team.for_each(batch.count, [&](Index i, int worker) {
     Scratch& own = scratch[worker];
     double* found = own.values.reserve(tiles * tile_lanes);
-    active_kernels().embed_double(own.rows.of(batch, i), gamma, packed.data(), tiles, found);
+    active_kernels().embed_double(own.rows.of(batch, i), gamma, packed.data(), 0, point_count, found);
     std::copy_n(found, point_count, values + i * point_count);
   });
 }

@@ -140,11 +140,14 @@ struct CpuKernels {
   void (*embed_integers)(const IntegerRows& query, const PointTiles& tiles, std::int32_t* pairs, float* values,
                          float* errors);
 
-  /// The same sum in float64, with squared distances as sums of squared differences: no digit is lost to an offset.
-  void (*embed_double)(const Embedding& query, double gamma, const double* tiles, Index tiles_count, double* values);
+  /// The same sum in float64 for the points begin .. end - 1 of the tiles, with squared distances as sums of squared
+  /// differences: no digit is lost to an offset. `values` has room for all points of the tiles that hold these; some of
+  /// the others are written, too.
+  void (*embed_double)(const Embedding& query, double gamma, const double* tiles, Index begin, Index end,
+                       double* values);
 
   /// Exactly that for tiles of float; `widened` is scratch of dim * tile_lanes.
-  void (*embed_double_of_float)(const Embedding& query, double gamma, const float* tiles, Index tiles_count,
+  void (*embed_double_of_float)(const Embedding& query, double gamma, const float* tiles, Index begin, Index end,
                                 double* widened, double* values);
 
   /// For one tile of points z: mass[lane] += sum_i w_i k(x_i, z_lane), and as differences, which lose no digit far from

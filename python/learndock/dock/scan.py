@@ -43,11 +43,15 @@ class HasEmbedding(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Distances of one user to the specifications at `at` (places in the view), and bounds on their errors."""
+    """Distances of one user to the specifications at `at` (places in the view), and bounds on their errors.
+
+    `products` are <user, P>, where these were computed in float64.
+    """
 
     at: IndexArray
     mmd2: FloatArray
     error: FloatArray
+    products: FloatArray | None = None
 
     def nearest(self, count: int) -> IndexArray:
         """What may be among the nearest: lower bounds of at most the count-th smallest upper bound."""
@@ -101,6 +105,18 @@ def scan(
     return [
         Scan(at, squared_distances(user, product, docked), 2 * error)
         for user, product, error in zip(self_inner, products, errors, strict=True)
+    ]
+
+
+def exact_scan(
+    view: SpaceView, specs: Sequence[HasEmbedding], self_inner: Sequence[float], at: IndexArray, threads: int
+) -> list[Scan]:
+    """The same in float64, where there is nothing to leave out or little to look at."""
+    products = exact_products_of_many(view, specs, [at] * len(specs), threads)
+    docked, no_error = view.self_inner[at], np.zeros(len(at))
+    return [
+        Scan(at, squared_distances(user, product, docked), no_error, product)
+        for user, product in zip(self_inner, products, strict=True)
     ]
 
 

@@ -28,7 +28,15 @@ from learndock.dock.ids import learnware_name
 from learndock.dock.mixtures import Nearest, Spread, Wish, find_mixtures
 from learndock.dock.noise import ranking_warning
 from learndock.dock.results import Hit, Mixture, SearchResult
-from learndock.dock.scan import MANY_SURVIVORS, Scan, exact_products_of_many, scan, squared_distances, thin_out
+from learndock.dock.scan import (
+    MANY_SURVIVORS,
+    Scan,
+    exact_products_of_many,
+    exact_scan,
+    scan,
+    squared_distances,
+    thin_out,
+)
 from learndock.dock.score import reference_scores
 from learndock.memory import at_once, certified_bytes, search_bytes
 
@@ -265,14 +273,9 @@ def _search_group(
     if not len(at):
         return [SearchResult((), None, True, "exact", dict(work.amounts), asked.skipped, 0) for _ in specs]
     with work.stage("scan"):
-        if len(at) <= _NARROW_FILTER * len(view.ids):
-            exact = exact_products_of_many(view, specs, [at] * len(specs), threads)
-            scans = [
-                Scan(at, squared_distances(user, products, view.self_inner[at]), np.zeros(len(at)))
-                for user, products in zip(self_inner, exact, strict=True)
-            ]
-        else:
-            scans = scan(view, specs, self_inner, at, threads)
+        # Where all are wanted, a scan could leave out none.
+        few = len(at) <= max(wish.k, wish.candidates) or len(at) <= _NARROW_FILTER * len(view.ids)
+        scans = (exact_scan if few else scan)(view, specs, self_inner, at, threads)
     with work.stage("rank"):
         ranked = _rank(view, specs, self_inner, scans, wish, threads)
     with work.stage("mixture"):
@@ -307,8 +310,8 @@ class _Survivors:
     spec : RKMETableSpecification
     self_inner : float
     found : Scan
-    at : ndarray of int64
-        Places of what may be among the nearest, then of what may be the farthest.
+    among : ndarray of int64
+        Which of those scanned may be among the nearest, then which may be the farthest.
     near : int
         How many may be among the nearest.
     """
@@ -316,8 +319,13 @@ class _Survivors:
     spec: RKMETableSpecification
     self_inner: float
     found: Scan
-    at: IndexArray
+    among: IndexArray
     near: int
+
+    @property
+    def at(self) -> IndexArray:
+        """Their places in the view."""
+        return self.found.at[self.among]
 
 
 def _rank(
@@ -335,7 +343,7 @@ def _rank(
     count = 0
     for spec, user, found in zip(specs, self_inner, scans, strict=True):
         waiting.append(_survivors(view, spec, user, found, wanted, threads))
-        count += len(waiting[-1].at)
+        count += len(waiting[-1].among)
         if count >= _RANKED_TOGETHER:
             ranked += _ranked(view, waiting, wanted, threads)
             waiting, count = [], 0
@@ -351,19 +359,28 @@ def _survivors(
     if len(near) > wanted + MANY_SURVIVORS:
         near = thin_out(view, spec, user, found, near, wanted, threads)
     # Scores are relative to the largest distance.
-    at = found.at[np.concatenate([near, found.farthest(_MOST_FARTHEST)])]
-    return _Survivors(spec, user, found, at, len(near))
+    return _Survivors(spec, user, found, np.concatenate([near, found.farthest(_MOST_FARTHEST)]), len(near))
 
 
 def _ranked(view: SpaceView, waiting: Sequence[_Survivors], wanted: int, threads: int) -> Iterator[Nearest]:
-    found = exact_products_of_many(view, [each.spec for each in waiting], [each.at for each in waiting], threads)
-    for each, products in zip(waiting, found, strict=True):
-        mmd2 = squared_distances(each.self_inner, products, view.self_inner[each.at])
+    places = [each.at for each in waiting]
+    for each, at, products in zip(waiting, places, _products(view, waiting, places, threads), strict=True):
+        mmd2 = squared_distances(each.self_inner, products, view.self_inner[at])
         near = slice(each.near)
-        order = np.lexsort((view.ids[each.at[near]], mmd2[near]))[:wanted]
+        order = np.lexsort((view.ids[at[near]], mmd2[near]))[:wanted]
         distances = each.found.mmd2
         spread = Spread(float(distances.sum()), float(mmd2[each.near :].max()), len(distances))
-        yield Nearest(each.at[order], mmd2[order], products[order], each.near, spread)
+        yield Nearest(at[order], mmd2[order], products[order], each.near, spread)
+
+
+def _products(
+    view: SpaceView, waiting: Sequence[_Survivors], places: Sequence[IndexArray], threads: int
+) -> list[FloatArray]:
+    """<user, P> in float64, which an exact scan has found."""
+    known = [each.found.products[each.among] for each in waiting if each.found.products is not None]
+    if len(known) == len(waiting):
+        return known
+    return exact_products_of_many(view, [each.spec for each in waiting], places, threads)
 
 
 def _result(
