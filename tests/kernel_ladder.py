@@ -100,7 +100,7 @@ def assert_chosen_are_those_of_all(which, p, batch, gamma):
     products, errors = (found[0] for found in inner_products([asking], *arrays, 1))
     for chosen in (np.arange(len(batch))[::-1].copy(), np.zeros(11, np.int64), np.arange(len(batch)).repeat(3)):
         for threads in (1, 3):
-            found, bounds = chosen_inner_products(asking, *arrays, chosen, threads)
+            found, bounds = chosen_inner_products(asking, _core.EmbeddingSet([arrays]), chosen, threads)
             assert (np.abs(found - products[chosen]) <= errors[chosen] + bounds).all(), (which, p[0].shape)
 
 

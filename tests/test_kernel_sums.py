@@ -216,24 +216,45 @@ def test_chosen_products_are_those_of_the_whole_batch():
     batch = [random_embedding(rng, size, 7) for size in (1, 17, 5, 100, 16, 3)]
     queries = [random_embedding(rng, size, 7) for size in (33, 4)]
     asking, chosen = np.array([0, 0, 1, 0, 1]), np.array([3, 0, 3, 5, 1])
-    for dtype in ("float32", "float64"):
-        packed = kernels.pack([z for z, _ in batch], [w for _, w in batch], dtype=dtype)
-        arrays = (packed.tiles, packed.weights, packed.offsets)
-        got = _core.chosen_inner_products(*zip(*queries, strict=True), *arrays, asking, chosen, 0.1, 2)
+    whole = kernels.pack([z for z, _ in batch], [w for _, w in batch])
+    for cuts in ([6], [1, 5], [2, 3, 1]):
+        stacks = np.split(np.arange(6), np.cumsum(cuts)[:-1])
+        packed = [kernels.pack([batch[i][0] for i in part], [batch[i][1] for i in part]) for part in stacks]
+        several = embedding_set(*packed)
+        assert several.total == 6
+        got = _core.chosen_inner_products(*zip(*queries, strict=True), several, asking, chosen, 0.1, 2)
         for value, q, i in zip(got, asking, chosen, strict=True):
-            assert_inner(queries[q], packed.embedding(i), 0.1, value)
+            assert_inner(queries[q], whole.embedding(i), 0.1, value)
         points, weights = queries[0]
-        alone = _core.chosen_inner_products([points], [weights], *arrays, asking[:2], chosen[:2], 0.1, 1)
+        alone = _core.chosen_inner_products([points], [weights], several, asking[:2], chosen[:2], 0.1, 1)
         np.testing.assert_array_equal(alone, got[:2])
+
+
+def embedding_set(*packed):
+    return _core.EmbeddingSet([(each.tiles, each.weights, each.offsets) for each in packed])
+
+
+@pytest.mark.parametrize("place", [-1, 2, 1 << 40])
+def test_a_place_that_there_is_not_is_an_error(place):
+    one = kernels.pack([[[0.0]]], [[1.0]])
+    asking, chosen = np.array([0, 0]), np.array([0, place])
+    with pytest.raises(ValueError, match="chosen"):
+        _core.chosen_inner_products([np.zeros((1, 1))], [np.ones(1)], embedding_set(one, one), asking, chosen, 0.1, 1)
+
+
+def test_sets_of_embeddings_are_of_one_dim_and_not_empty():
+    with pytest.raises(ValueError, match="dim"):
+        embedding_set(kernels.pack([[[0.0]]], [[1.0]]), kernels.pack([[[0.0, 0.0]]], [[1.0]]))
+    with pytest.raises(ValueError, match="batches"):
+        embedding_set()
 
 
 @pytest.mark.parametrize("query", [-1, 2])
 def test_a_query_that_there_is_not_is_an_error(query):
     packed = kernels.pack([[[0.0]]], [[1.0]])
-    arrays = (packed.tiles, packed.weights, packed.offsets)
     points, weights = [np.zeros((1, 1))] * 2, [np.ones(1)] * 2
     with pytest.raises(ValueError, match="asking"):
-        _core.chosen_inner_products(points, weights, *arrays, np.array([query]), np.array([0]), 0.1, 1)
+        _core.chosen_inner_products(points, weights, embedding_set(packed), np.array([query]), np.array([0]), 0.1, 1)
 
 
 def test_many_embeddings_over_many_chunks_of_work():

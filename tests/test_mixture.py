@@ -311,9 +311,8 @@ def test_mixtures_of_stored_embeddings_do_not_depend_on_threads_or_batch(rule, s
 
     def search(who, threads):
         return _core.search_mixtures(
-            [(each.tiles, each.weights, each.offsets) for each in packed],
-            (at[who] >= 4).astype(np.int64),
-            np.where(at[who] >= 4, at[who] - 4, at[who]),
+            _core.EmbeddingSet([(each.tiles, each.weights, each.offsets) for each in packed]),
+            at[who],
             cross[who],
             np.diagonal(gram)[at[who]],
             self_inner[who],
@@ -352,8 +351,7 @@ def test_twins_among_stored_embeddings_tie_to_the_first(users):
     shares = rng.dirichlet(np.full(kinds, 0.5), size=users)
     at = np.array([rng.permutation(2 * kinds) for _ in range(users)])
     weights, _ = _core.search_mixtures(
-        [(packed.tiles, packed.weights, packed.offsets)],
-        np.zeros_like(at),
+        _core.EmbeddingSet([(packed.tiles, packed.weights, packed.offsets)]),
         at,
         (shares @ gram)[np.arange(users)[:, None], kind[at]],
         self_inner[at],

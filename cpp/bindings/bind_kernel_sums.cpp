@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
+#include "embedding_set.hpp"
 #include "learndock/coarse_sums.hpp"
 #include "learndock/kernel_sums.hpp"
-#include "packed_arrays.hpp"
 
 namespace learndock::bindings {
 
@@ -33,14 +33,14 @@ py::tuple bounded_products(const std::vector<const Query*>& queries, const py::a
   return py::make_tuple(products, errors);
 }
 
-template <class T>
-void require_chosen(const Array<Index>& chosen, const PackedArrays<T>& batch) {
-  for (Index i = 0; i < chosen.shape(0); ++i) batch.require_embedding(chosen.data()[i], "chosen");
-}
+Index points_of(const PackedEmbeddings<float>& batch, Index i) { return batch.offsets[i + 1] - batch.offsets[i]; }
 
-template <class T>
-double points_of(const PackedEmbeddings<T>& batch, Index i) {
-  return static_cast<double>(batch.offsets[i + 1] - batch.offsets[i]);
+/// Points of the chosen embeddings, each as often as it is chosen.
+double points_of(const EmbeddingSet& set, const std::vector<EmbeddingPlace>& chosen) {
+  double points = 0;
+  for (const EmbeddingPlace& place : chosen)
+    points += static_cast<double>(points_of(set.batches()[place.batch], place.index));
+  return points;
 }
 
 std::vector<EmbeddingArrays> embeddings_of(const std::vector<py::array>& points,
@@ -61,25 +61,21 @@ std::vector<Embedding> views_of(const std::vector<EmbeddingArrays>& queries, Ind
 }
 
 template <class Query>
-py::tuple chosen_bounded_products(const Query& query, const py::array& tiles, const py::array& weights,
-                                  const py::array& offsets, const py::array& chosen_argument, int threads) {
-  const PackedArrays<float> batch(tiles, weights, offsets, OffsetCheck::ends);
-  const auto view = batch.view();
-  require_dim(query.dim(), view.dim);
-  const auto chosen = require<Index>(chosen_argument, "chosen", 1);
-  require_chosen(chosen, batch);
-  const Index* indices = chosen.data();
-  const Index count = chosen.shape(0);
+py::tuple chosen_bounded_products(const Query& query, const EmbeddingSet& set, const py::array& chosen_argument,
+                                  int threads) {
+  require_dim(query.dim(), set.dim());
+  const auto indices = require<Index>(chosen_argument, "chosen", 1);
+  const Index count = indices.shape(0);
+  const std::vector<EmbeddingPlace> chosen = set.require_places(indices.data(), count, "chosen");
   Array<double> products(count), errors(count);
   double* to_products = products.mutable_data();
   double* to_errors = errors.mutable_data();
   {
     // As above: plain memory only.
     const py::gil_scoped_release released;
-    double pairs = 0;
-    for (Index i = 0; i < count; ++i) pairs += points_of(view, indices[i]) * static_cast<double>(query.row_count());
-    ThreadTeam team(execution(threads).for_work(float_pairs_time(pairs, view.dim)));
-    chosen_inner_products(query, view, indices, count, team, to_products, to_errors);
+    const double pairs = points_of(set, chosen) * static_cast<double>(query.row_count());
+    ThreadTeam team(execution(threads).for_work(float_pairs_time(pairs, set.dim())));
+    chosen_inner_products(query, set.batches(), chosen, team, to_products, to_errors);
   }
   return py::make_tuple(products, errors);
 }
@@ -100,16 +96,17 @@ Array<double> inner_products_double(const std::vector<EmbeddingArrays>& queries,
   return products;
 }
 
-template <class T>
-Array<double> chosen_products(const std::vector<EmbeddingArrays>& queries, const PackedArrays<T>& batch,
-                              const Array<Index>& asking, const Array<Index>& chosen, double gamma, int threads) {
-  const auto view = batch.view();
-  const std::vector<Embedding> embeddings = views_of(queries, view.dim);
-  const Index* indices = chosen.data();
-  const Index* of_queries = asking.data();
-  const Index count = chosen.shape(0);
+Array<double> chosen_products(const std::vector<py::array>& points, const std::vector<py::array>& weights,
+                              const EmbeddingSet& set, const py::array& asking_argument,
+                              const py::array& chosen_argument, double gamma, int threads) {
+  const std::vector<EmbeddingArrays> queries = embeddings_of(points, weights);
+  const std::vector<Embedding> embeddings = views_of(queries, set.dim());
+  const auto indices = require<Index>(chosen_argument, "chosen", 1);
+  const auto asking = require<Index>(asking_argument, "asking", 1);
+  const Index count = indices.shape(0);
   require_size(asking.shape(0), count, "asking");
-  require_chosen(chosen, batch);
+  const std::vector<EmbeddingPlace> chosen = set.require_places(indices.data(), count, "chosen");
+  const Index* of_queries = asking.data();
   for (Index i = 0; i < count; ++i)
     if (of_queries[i] < 0 || of_queries[i] >= static_cast<Index>(embeddings.size()))
       throw py::value_error("asking: outside the queries");
@@ -120,9 +117,10 @@ Array<double> chosen_products(const std::vector<EmbeddingArrays>& queries, const
     const py::gil_scoped_release released;
     double pairs = 0;
     for (Index i = 0; i < count; ++i)
-      pairs += points_of(view, indices[i]) * static_cast<double>(embeddings[of_queries[i]].count);
-    ThreadTeam team(execution(threads).for_work(double_pairs_time(pairs, view.dim)));
-    chosen_inner_products(embeddings, view, of_queries, indices, count, gamma, team, to);
+      pairs += static_cast<double>(points_of(set.batches()[chosen[i].batch], chosen[i].index) *
+                                   embeddings[of_queries[i]].count);
+    ThreadTeam team(execution(threads).for_work(double_pairs_time(pairs, set.dim())));
+    chosen_inner_products(embeddings, set.batches(), of_queries, chosen, gamma, team, to);
   }
   return products;
 }
@@ -144,6 +142,10 @@ Array<double> self_products(const PackedArrays<T>& batch, double gamma, int thre
 }  // namespace
 
 void bind_kernel_sums(py::module_& module) {
+  py::class_<EmbeddingSet>(module, "EmbeddingSet")
+      .def(py::init<const std::vector<py::tuple>&>(), py::arg("batches"))
+      .def_property_readonly("total", &EmbeddingSet::total);
+
   py::class_<PreparedQuery>(module, "PreparedQuery")
       .def(py::init([](const py::array& points, const py::array& weights, double gamma) {
              return PreparedQuery(EmbeddingArrays(points, weights).view(), gamma);
@@ -163,10 +165,10 @@ void bind_kernel_sums(py::module_& module) {
              py::arg("weights"), py::arg("offsets"), py::arg("threads"));
   module.def("inner_products_coarse", &bounded_products<CoarseQuery>, py::arg("queries"), py::arg("tiles"),
              py::arg("weights"), py::arg("offsets"), py::arg("threads"));
-  module.def("chosen_inner_products_float", &chosen_bounded_products<PreparedQuery>, py::arg("query"), py::arg("tiles"),
-             py::arg("weights"), py::arg("offsets"), py::arg("chosen"), py::arg("threads"));
-  module.def("chosen_inner_products_coarse", &chosen_bounded_products<CoarseQuery>, py::arg("query"), py::arg("tiles"),
-             py::arg("weights"), py::arg("offsets"), py::arg("chosen"), py::arg("threads"));
+  module.def("chosen_inner_products_float", &chosen_bounded_products<PreparedQuery>, py::arg("query"),
+             py::arg("embeddings"), py::arg("chosen"), py::arg("threads"));
+  module.def("chosen_inner_products_coarse", &chosen_bounded_products<CoarseQuery>, py::arg("query"),
+             py::arg("embeddings"), py::arg("chosen"), py::arg("threads"));
   module.def(
       "inner_products",
       [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,
@@ -178,22 +180,8 @@ void bind_kernel_sums(py::module_& module) {
       },
       py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
       py::arg("gamma"), py::arg("threads"));
-  module.def(
-      "chosen_inner_products",
-      [](const std::vector<py::array>& points, const std::vector<py::array>& point_weights, const py::array& tiles,
-         const py::array& weights, const py::array& offsets, const py::array& asking, const py::array& chosen,
-         double gamma, int threads) {
-        const std::vector<EmbeddingArrays> queries = embeddings_of(points, point_weights);
-        const auto of_queries = require<Index>(asking, "asking", 1);
-        const auto indices = require<Index>(chosen, "chosen", 1);
-        if (holds_float(tiles))
-          return chosen_products(queries, PackedArrays<float>(tiles, weights, offsets, OffsetCheck::ends), of_queries,
-                                 indices, gamma, threads);
-        return chosen_products(queries, PackedArrays<double>(tiles, weights, offsets, OffsetCheck::ends), of_queries,
-                               indices, gamma, threads);
-      },
-      py::arg("query_points"), py::arg("query_weights"), py::arg("tiles"), py::arg("weights"), py::arg("offsets"),
-      py::arg("asking"), py::arg("chosen"), py::arg("gamma"), py::arg("threads"));
+  module.def("chosen_inner_products", &chosen_products, py::arg("query_points"), py::arg("query_weights"),
+             py::arg("embeddings"), py::arg("asking"), py::arg("chosen"), py::arg("gamma"), py::arg("threads"));
   module.def(
       "self_inner_products",
       [](const py::array& tiles, const py::array& weights, const py::array& offsets, double gamma, int threads) {

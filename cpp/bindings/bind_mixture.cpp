@@ -5,52 +5,34 @@
 #include <algorithm>
 #include <vector>
 
+#include "embedding_set.hpp"
 #include "learndock/mixture.hpp"
 #include "learndock/mixture_search.hpp"
 #include "learndock/top_k.hpp"
-#include "packed_arrays.hpp"
 
 namespace learndock::bindings {
 
 namespace {
 
-py::tuple search_mixtures(const std::vector<std::vector<py::array>>& segments, const py::array& segment_argument,
-                          const py::array& index_argument, const py::array& cross_argument,
+py::tuple search_mixtures(const EmbeddingSet& set, const py::array& at_argument, const py::array& cross_argument,
                           const py::array& self_argument, const py::array& user_argument, double gamma,
                           MixtureRule rule, Index size, int threads) {
-  std::vector<PackedArrays<float>> held;
-  std::vector<PackedEmbeddings<float>> batches;
-  for (const std::vector<py::array>& arrays : segments) {
-    require_size(static_cast<Index>(arrays.size()), 3, "segments: arrays of each");
-    held.emplace_back(arrays[0], arrays[1], arrays[2], OffsetCheck::ends);
-    batches.push_back(held.back().view());
-    require_size(batches.back().dim, batches.front().dim, "segments: dim");
-  }
-  const auto segment = require<Index>(segment_argument, "segment", 2);
-  const auto index = require<Index>(index_argument, "index", 2);
+  const auto at = require<Index>(at_argument, "at", 2);
   const auto cross = require<double>(cross_argument, "cross", 2);
   const auto self = require<double>(self_argument, "self_inner", 2);
   const auto user = require<double>(user_argument, "user_self", 1);
   MixtureCandidates candidates;
-  candidates.users = segment.shape(0);
-  candidates.m = segment.shape(1);
+  candidates.users = at.shape(0);
+  candidates.m = at.shape(1);
   const auto require_shape = [&](const auto& array, const char* name) {
     require_size(array.shape(0), candidates.users, name);
     require_size(array.shape(1), candidates.m, name);
   };
-  require_shape(index, "index");
   require_shape(cross, "cross");
   require_shape(self, "self_inner");
   require_size(user.shape(0), candidates.users, "user_self");
-  if (candidates.m < 1 || size < 1) throw py::value_error("segment, size: expected at least one candidate");
-  std::vector<EmbeddingPlace> places;
-  for (Index i = 0; i < candidates.users * candidates.m; ++i) {
-    const EmbeddingPlace place{segment.data()[i], index.data()[i]};
-    if (place.batch < 0 || place.batch >= static_cast<Index>(batches.size()))
-      throw py::value_error("segment: outside the segments");
-    held[place.batch].require_embedding(place.index, "index");
-    places.push_back(place);
-  }
+  if (candidates.m < 1 || size < 1) throw py::value_error("at, size: expected at least one candidate");
+  const std::vector<EmbeddingPlace> places = set.require_places(at.data(), candidates.users * candidates.m, "at");
   candidates.places = places.data();
   candidates.cross = cross.data();
   candidates.self_inner = self.data();
@@ -62,7 +44,7 @@ py::tuple search_mixtures(const std::vector<std::vector<py::array>>& segments, c
     // Plain memory from here on: other Python threads may run.
     const py::gil_scoped_release released;
     ThreadTeam team(execution(threads));
-    learndock::search_mixtures(batches, candidates, gamma, rule, size, team, to, to_mmd2);
+    learndock::search_mixtures(set.batches(), candidates, gamma, rule, size, team, to, to_mmd2);
   }
   return py::make_tuple(weights, mmd2);
 }
@@ -144,9 +126,9 @@ void bind_mixture(py::module_& module) {
       },
       py::arg("gram"), py::arg("cross"), py::arg("self_inner"), py::arg("rule"), py::arg("size"), py::arg("threads"));
 
-  module.def("search_mixtures", &search_mixtures, py::arg("segments"), py::arg("segment"), py::arg("index"),
-             py::arg("cross"), py::arg("self_inner"), py::arg("user_self"), py::arg("gamma"), py::arg("rule"),
-             py::arg("size"), py::arg("threads"));
+  module.def("search_mixtures", &search_mixtures, py::arg("embeddings"), py::arg("at"), py::arg("cross"),
+             py::arg("self_inner"), py::arg("user_self"), py::arg("gamma"), py::arg("rule"), py::arg("size"),
+             py::arg("threads"));
 
   module.def("extended_mmd2", &extended, py::arg("gram"), py::arg("cross"), py::arg("self_inner"), py::arg("products"),
              py::arg("candidate_cross"), py::arg("candidate_self"), py::arg("threads"));

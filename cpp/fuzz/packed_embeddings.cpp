@@ -38,14 +38,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   inner_products({&prepared}, view, team, products.data(), errors.data());
   require_bounds(products, errors, exact);
 
-  std::vector<Index> chosen(count), asking(count, 0);
-  for (std::size_t i = 0; i < count; ++i) chosen[i] = input.size(0, view.count - 1);
+  const std::vector<Index> asking(count, 0);
+  std::vector<EmbeddingPlace> chosen(count);
+  for (EmbeddingPlace& place : chosen) place.index = input.size(0, view.count - 1);
+  const std::vector<PackedEmbeddings<float>> batches{view};
   std::vector<double> chosen_exact(count), of_chosen(count), errors_of_chosen(count);
-  chosen_inner_products({user.view()}, view, asking.data(), chosen.data(), view.count, gamma, team,
-                        chosen_exact.data());
-  chosen_inner_products(prepared, view, chosen.data(), view.count, team, of_chosen.data(), errors_of_chosen.data());
+  chosen_inner_products({user.view()}, batches, asking.data(), chosen, gamma, team, chosen_exact.data());
+  chosen_inner_products(prepared, batches, chosen, team, of_chosen.data(), errors_of_chosen.data());
   for (std::size_t i = 0; i < count; ++i) {
-    const double same = exact[static_cast<std::size_t>(chosen[i])];
+    const double same = exact[static_cast<std::size_t>(chosen[i].index)];
     require(chosen_exact[i] == same || std::isnan(same));
   }
   require_bounds(of_chosen, errors_of_chosen, chosen_exact);
@@ -54,7 +55,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (coarse.possible()) {
     inner_products({&coarse}, view, team, products.data(), errors.data());
     require_bounds(products, errors, exact);
-    chosen_inner_products(coarse, view, chosen.data(), view.count, team, of_chosen.data(), errors_of_chosen.data());
+    chosen_inner_products(coarse, batches, chosen, team, of_chosen.data(), errors_of_chosen.data());
     require_bounds(of_chosen, errors_of_chosen, chosen_exact);
   }
 

@@ -8,6 +8,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <cstring>
 #include <numeric>
 #include <vector>
 
@@ -23,17 +25,27 @@ Scalar* lane_of(Scalar* tiles, Index dim, Index p) {
   return tiles + p / tile_lanes * dim * tile_lanes + p % tile_lanes;
 }
 
-/// Whether an embedding comes before another in the order of their sizes, weights and points.
+/// A number that orders all floats, those that are none too, and that is the same for 0 and -0.
+inline std::int32_t order_of(float x) {
+  x += 0.0f;
+  std::int32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+/// Whether an embedding comes before another in an order of their sizes, weights and points.
 inline bool comes_before(const PackedEmbeddings<float>& a, Index i, const PackedEmbeddings<float>& b, Index j) {
   const Index first = a.offsets[i], other = b.offsets[j];
   const Index count = a.offsets[i + 1] - first, other_count = b.offsets[j + 1] - other;
   if (count != other_count) return count < other_count;
-  const auto differ = std::mismatch(a.weights + first, a.weights + first + count, b.weights + other);
-  if (differ.first != a.weights + first + count) return *differ.first < *differ.second;
+  for (Index p = 0; p < count; ++p) {
+    const std::int32_t x = order_of(a.weights[first + p]), y = order_of(b.weights[other + p]);
+    if (x != y) return x < y;
+  }
   for (Index p = 0; p < count; ++p) {
     const float *x = lane_of(a.tiles, a.dim, first + p), *y = lane_of(b.tiles, b.dim, other + p);
     for (Index k = 0; k < a.dim * tile_lanes; k += tile_lanes)
-      if (x[k] != y[k]) return x[k] < y[k];
+      if (order_of(x[k]) != order_of(y[k])) return order_of(x[k]) < order_of(y[k]);
   }
   return false;
 }

@@ -133,10 +133,11 @@ void inner_products(const std::vector<const CoarseQuery*>& queries, const Packed
   bounded_inner_products(queries, batch, team, products, errors);
 }
 
-void chosen_inner_products(const CoarseQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
-                           Index chosen_count, ThreadTeam& team, double* products, double* errors) {
+void chosen_inner_products(const CoarseQuery& query, const std::vector<PackedEmbeddings<float>>& batches,
+                           const std::vector<EmbeddingPlace>& chosen, ThreadTeam& team, double* products,
+                           double* errors) {
   require_possible(query);
-  bounded_chosen_products(query, batch, chosen, chosen_count, team, products, errors);
+  bounded_chosen_products(query, batches, chosen, team, products, errors);
 }
 
 }  // namespace learndock

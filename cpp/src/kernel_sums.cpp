@@ -144,9 +144,10 @@ void inner_products(const std::vector<const PreparedQuery*>& queries, const Pack
   bounded_inner_products(queries, batch, team, products, errors);
 }
 
-void chosen_inner_products(const PreparedQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
-                           Index chosen_count, ThreadTeam& team, double* products, double* errors) {
-  bounded_chosen_products(query, batch, chosen, chosen_count, team, products, errors);
+void chosen_inner_products(const PreparedQuery& query, const std::vector<PackedEmbeddings<float>>& batches,
+                           const std::vector<EmbeddingPlace>& chosen, ThreadTeam& team, double* products,
+                           double* errors) {
+  bounded_chosen_products(query, batches, chosen, team, products, errors);
 }
 
 template <class Scalar>
@@ -164,14 +165,15 @@ void inner_products(const std::vector<Embedding>& queries, const PackedEmbedding
   });
 }
 
-template <class Scalar>
-void chosen_inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch,
-                           const Index* asking, const Index* chosen, Index chosen_count, double gamma, ThreadTeam& team,
-                           double* products) {
+void chosen_inner_products(const std::vector<Embedding>& queries, const std::vector<PackedEmbeddings<float>>& batches,
+                           const Index* asking, const std::vector<EmbeddingPlace>& chosen, double gamma,
+                           ThreadTeam& team, double* products) {
+  const auto count = static_cast<Index>(chosen.size());
   std::vector<ExactScratch> scratch(team.size());
-  team.for_each(chosen_count, [&](Index chunk, int worker) {
-    if (chunk + 1 < chosen_count) fetch_ahead(batch, chosen[chunk + 1]);
-    products[chunk] = scratch[worker].inner_product(queries[asking[chunk]], batch, chosen[chunk], gamma);
+  team.for_each(count, [&](Index i, int worker) {
+    if (i + 1 < count) fetch_ahead(batches[chosen[i + 1].batch], chosen[i + 1].index);
+    const EmbeddingPlace& place = chosen[i];
+    products[i] = scratch[worker].inner_product(queries[asking[i]], batches[place.batch], place.index, gamma);
   });
 }
 
@@ -213,10 +215,6 @@ template void inner_products(const std::vector<Embedding>&, const PackedEmbeddin
                              double*);
 template void inner_products(const std::vector<Embedding>&, const PackedEmbeddings<double>&, double, ThreadTeam&,
                              double*);
-template void chosen_inner_products(const std::vector<Embedding>&, const PackedEmbeddings<float>&, const Index*,
-                                    const Index*, Index, double, ThreadTeam&, double*);
-template void chosen_inner_products(const std::vector<Embedding>&, const PackedEmbeddings<double>&, const Index*,
-                                    const Index*, Index, double, ThreadTeam&, double*);
 template void self_inner_products(const PackedEmbeddings<float>&, double, ThreadTeam&, double*);
 template void self_inner_products(const PackedEmbeddings<double>&, double, ThreadTeam&, double*);
 

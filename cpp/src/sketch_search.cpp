@@ -24,12 +24,6 @@ constexpr double float_roundoff = 0x1p-24;
 constexpr Index piece_ball_blocks = 4, piece_blocks = piece_ball_blocks * tile_lanes, together = 8;
 constexpr Index chosen_together = 256;
 
-Index lowest_bit(unsigned bits) {
-  Index bit = 0;
-  while (!(bits >> bit & 1u)) ++bit;
-  return bit;
-}
-
 /// The upper half of the bits of a number that is not negative: those of one at most as large, which order alike.
 std::int16_t upper_half(float value) {
   std::uint32_t bits;
@@ -124,7 +118,7 @@ template <class Take>
 void for_each_bit(const std::uint16_t* bits_of_blocks, Index count, const Take& take) {
   for (Index block = 0; block * tile_lanes < count; ++block)
     for (unsigned bits = bits_of_blocks[block]; bits != 0; bits &= bits - 1) {
-      const Index i = block * tile_lanes + lowest_bit(bits);
+      const Index i = block * tile_lanes + __builtin_ctz(bits);
       if (i < count) take(i);
     }
 }
@@ -238,49 +232,66 @@ void put_in_order(Pairs& pairs, Index total) {
   std::copy_if(by_place.begin(), by_place.end(), pairs.begin(), [](std::uint64_t pair) { return pair != none; });
 }
 
-/// What queries find in blocks of sketches.
-class Look {
- public:
-  Look(const SketchSearch& search, const float* reach, std::vector<Pairs>& found)
-      : search_(search), reach_(reach), found_(found) {}
-
-  /// Into one block by some queries together.
-  void into(const Piece& piece, Index block, const std::vector<Index>& queries) {
-    const Index width = search_.map.stages()[0], first = block * tile_lanes;
-    const SketchBlocks blocks = first_stage(search_.map, *piece.batch, block, 1);
-    alignas(64) float sums[together * tile_lanes], bounds[tile_lanes];
-    for (std::size_t done = 0; done < queries.size(); done += together) {
-      const Index here = std::min(together, static_cast<Index>(queries.size() - done));
-      gather_coordinates(search_, queries.data() + done, here, coordinates_);
-      std::fill_n(sums, here * tile_lanes, 0.0f);
-      active_kernels().sketch_distances(blocks, coordinates_.data(), here, width, sums, tile_lanes);
-      for (Index i = 0; i < here; ++i) {
-        const Index q = queries[done + static_cast<std::size_t>(i)];
-        const std::uint8_t* hidden = search_.hidden[q];
-        active_kernels().sketch_bounds(sums + i * tile_lanes, piece.batch->residuals + first,
-                                       piece.batch->errors + first, 1,
-                                       comparison(search_.map, *search_.queries[q], 0, 0), bounds);
-        for (Index lane = 0; lane < lanes_stored(piece, block); ++lane) {
-          if (!(bounds[lane] <= reach_[q])) continue;
-          const Index place = place_in(piece, block, lane);
-          if (hidden == nullptr || !hidden[place]) found_[q].push_back(packed_pair(place, bounds[lane]));
-        }
-      }
-    }
-  }
-
- private:
-  const SketchSearch& search_;
-  const float* reach_;
-  std::vector<Pairs>& found_;
-  std::vector<float> coordinates_;
-};
-
 /// Bit i of at_most[block] is set where the bound of ball i of a piece is at most the reach of a query.
 void balls_within(const Piece& piece, const std::int16_t* bounds, float reach, std::uint16_t* at_most) {
   active_kernels().halves_at_most(bounds + piece.ball_lane, piece.ball_blocks,
                                   reach >= 0 ? upper_half(std::abs(reach)) : -1, at_most);
 }
+
+/// What queries find in blocks of sketches.
+class Look {
+ public:
+  /// By one thread, and its memory.
+  struct Found {
+    std::vector<Pairs> pairs;               ///< of each query
+    std::vector<Index> near[piece_blocks];  ///< queries that look into each block
+    std::vector<float> coordinates;
+  };
+
+  Look(const SketchSearch& search, const float* reach) : search_(search), reach_(reach) {
+    for (const SketchQuery* query : search.queries) with_.push_back(comparison(search.map, *query, 0, 0));
+  }
+
+  /// Into the blocks of a piece by those queries that their balls, of these bounds, do not rule out.
+  void into(const Piece& piece, const std::int16_t* bounds, Index all_lanes, Found& found) const {
+    for (std::vector<Index>& near : found.near) near.clear();
+    for (Index q = 0; q < static_cast<Index>(with_.size()); ++q) {
+      std::uint16_t at_most[piece_ball_blocks];
+      balls_within(piece, bounds + q * all_lanes, reach_[q], at_most);
+      for_each_bit(at_most, piece.blocks(), [&](Index i) { found.near[i].push_back(q); });
+    }
+    for (Index i = 0; i < piece.blocks(); ++i) into_block(piece, piece.first_block() + i, found.near[i], found);
+  }
+
+ private:
+  void into_block(const Piece& piece, Index block, const std::vector<Index>& queries, Found& found) const {
+    const Index width = search_.map.stages()[0], first = block * tile_lanes;
+    const SketchBlocks blocks = first_stage(search_.map, *piece.batch, block, 1);
+    const Index stored = lanes_stored(piece, block);
+    alignas(64) float sums[together * tile_lanes], bounds[tile_lanes];
+    std::uint16_t at_most = 0;
+    for (std::size_t done = 0; done < queries.size(); done += together) {
+      const Index here = std::min(together, static_cast<Index>(queries.size() - done));
+      gather_coordinates(search_, queries.data() + done, here, found.coordinates);
+      std::fill_n(sums, here * tile_lanes, 0.0f);
+      active_kernels().sketch_distances(blocks, found.coordinates.data(), here, width, sums, tile_lanes);
+      for (Index i = 0; i < here; ++i) {
+        const Index q = queries[done + static_cast<std::size_t>(i)];
+        const std::uint8_t* hidden = search_.hidden[q];
+        active_kernels().sketch_bounds(sums + i * tile_lanes, piece.batch->residuals + first,
+                                       piece.batch->errors + first, 1, with_[q], reach_[q], bounds, &at_most);
+        for_each_bit(&at_most, stored, [&](Index lane) {
+          const Index place = place_in(piece, block, lane);
+          if (hidden == nullptr || !hidden[place]) found.pairs[q].push_back(packed_pair(place, bounds[lane]));
+        });
+      }
+    }
+  }
+
+  const SketchSearch& search_;
+  const float* reach_;
+  std::vector<SketchComparison> with_;
+};
 
 Index count_of(const std::vector<Sketches>& batches) {
   Index total = 0;
@@ -353,25 +364,18 @@ std::vector<SketchesWithin> sketches_within(const SketchSearch& search, const st
   const auto query_count = static_cast<Index>(search.queries.size());
   const std::vector<Piece> pieces = pieces_of(search.batches);
   const Index all_lanes = ball_lanes_of(search.batches), total = count_of(search.batches);
-  // Of each thread and query.
-  std::vector<std::vector<Pairs>> parts(team.size(), std::vector<Pairs>(search.queries.size()));
-  team.for_each(static_cast<Index>(pieces.size()), [&](Index number, int worker) {
-    const Piece& piece = pieces[number];
-    Look look(search, reach, parts[worker]);
-    std::vector<Index> near[piece_blocks];  // queries that look into each block
-    for (Index q = 0; q < query_count; ++q) {
-      std::uint16_t at_most[piece_ball_blocks];
-      balls_within(piece, bounds + q * all_lanes, reach[q], at_most);
-      for_each_bit(at_most, piece.blocks(), [&](Index i) { near[i].push_back(q); });
-    }
-    for (Index i = 0; i < piece.blocks(); ++i) look.into(piece, piece.first_block() + i, near[i]);
-  });
+  const Look look(search, reach);
+  std::vector<Look::Found> parts(team.size());
+  for (Look::Found& part : parts) part.pairs.resize(search.queries.size());
+  team.for_each(static_cast<Index>(pieces.size()),
+                [&](Index number, int worker) { look.into(pieces[number], bounds, all_lanes, parts[worker]); });
   std::vector<SketchesWithin> within(search.queries.size());
   team.for_each(query_count, [&](Index q, int) {
-    Pairs all = std::move(parts[0][q]);
+    Pairs all = std::move(parts[0].pairs[q]);
     for (std::size_t worker = 1; worker < parts.size(); ++worker) {
-      all.insert(all.end(), parts[worker][q].begin(), parts[worker][q].end());
-      Pairs().swap(parts[worker][q]);
+      Pairs& part = parts[worker].pairs[q];
+      all.insert(all.end(), part.begin(), part.end());
+      Pairs().swap(part);
     }
     put_in_order(all, total);
     within[q].places.reserve(all.size());
@@ -437,7 +441,7 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
         errors[i] = batch.errors[one.lane];
       }
       std::uint16_t unused = 0;
-      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, found);
+      active_kernels().sketch_bounds(sums, residuals, errors, 1, with, 0, found, &unused);
       active_kernels().sketch_guesses(sums, residuals, 1, with, 0, guessed, &unused);
       for (Index i = 0; i < here; ++i) {
         const Index number = lanes[begin + i].number;

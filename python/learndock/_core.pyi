@@ -124,11 +124,17 @@ def values_at_points(
 def inner_products_coarse(
     queries: Sequence[CoarseQuery], tiles: _Tiles, weights: _Tiles, offsets: _Int64, threads: int
 ) -> tuple[_Float64, _Float64]: ...
+
+class EmbeddingSet:
+    def __init__(self, batches: Sequence[tuple[_Tiles, _Tiles, _Int64]]) -> None: ...
+    @property
+    def total(self) -> int: ...
+
 def chosen_inner_products_float(
-    query: PreparedQuery, tiles: _Tiles, weights: _Tiles, offsets: _Int64, chosen: _Int64, threads: int
+    query: PreparedQuery, embeddings: EmbeddingSet, chosen: _Int64, threads: int
 ) -> tuple[_Float64, _Float64]: ...
 def chosen_inner_products_coarse(
-    query: CoarseQuery, tiles: _Tiles, weights: _Tiles, offsets: _Int64, chosen: _Int64, threads: int
+    query: CoarseQuery, embeddings: EmbeddingSet, chosen: _Int64, threads: int
 ) -> tuple[_Float64, _Float64]: ...
 def inner_products_float(
     queries: Sequence[PreparedQuery], tiles: _Tiles, weights: _Tiles, offsets: _Int64, threads: int
@@ -145,9 +151,7 @@ def inner_products(
 def chosen_inner_products(
     query_points: Sequence[_Float64],
     query_weights: Sequence[_Float64],
-    tiles: _Tiles,
-    weights: _Tiles,
-    offsets: _Int64,
+    embeddings: EmbeddingSet,
     asking: _Int64,
     chosen: _Int64,
     gamma: float,
@@ -187,9 +191,8 @@ def local_losses(
     threads: int,
 ) -> tuple[_Float64, _Float64, _Float64]: ...
 def search_mixtures(
-    segments: Sequence[Sequence[_Tiles | _Int64]],
-    segment: _Int64,
-    index: _Int64,
+    embeddings: EmbeddingSet,
+    at: _Int64,
     cross: _Float64,
     self_inner: _Float64,
     user_self: _Float64,

@@ -449,11 +449,12 @@ def _products_float32(
     prepared = [_core.PreparedQuery(z, beta, gamma) for z, beta in pairs]
     products, errors = _core.inner_products_float(prepared, *batch, threads)
     weak = errors > np.outer(limits, norms)
+    embeddings = _core.EmbeddingSet([batch])
     for i in np.flatnonzero(weak.any(axis=1)).tolist():
         chosen = np.flatnonzero(weak[i])
         z, beta = pairs[i]
         asking = np.zeros(len(chosen), dtype=np.int64)
-        products[i, chosen] = _core.chosen_inner_products([z], [beta], *batch, asking, chosen, gamma, threads)
+        products[i, chosen] = _core.chosen_inner_products([z], [beta], embeddings, asking, chosen, gamma, threads)
     return products
 
 

@@ -61,8 +61,9 @@ class CoarseQuery {
 void inner_products(const std::vector<const CoarseQuery*>& queries, const PackedEmbeddings<float>& batch,
                     ThreadTeam& team, double* products, double* errors);
 
-/// products[i] = <query, batch[chosen[i]]>, likewise.
-void chosen_inner_products(const CoarseQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
-                           Index chosen_count, ThreadTeam& team, double* products, double* errors);
+/// products[i] = <query, chosen[i]> for embeddings of several batches, likewise.
+void chosen_inner_products(const CoarseQuery& query, const std::vector<PackedEmbeddings<float>>& batches,
+                           const std::vector<EmbeddingPlace>& chosen, ThreadTeam& team, double* products,
+                           double* errors);
 
 }  // namespace learndock

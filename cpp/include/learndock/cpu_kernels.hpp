@@ -189,15 +189,15 @@ struct CpuKernels {
   /// sum_i (scales[i] codes[i] - coordinates[i])^2.
   float (*sketch_row_distance)(const std::int8_t* codes, const float* scales, const float* coordinates, Index count);
 
-  /// Of these sums, lower bounds of MMD^2.
+  /// Of these sums, lower bounds of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
   void (*sketch_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
-                        const SketchComparison& with, float* bounds);
+                        const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most);
 
   /// The upper halves of their bits, which are those of bounds too and order alike.
   void (*short_bounds)(const float* sums, const float* residuals, const float* errors, Index blocks,
                        const SketchComparison& with, std::int16_t* halves);
 
-  /// Guesses of MMD^2. Bit i of at_most[block] is set where that of lane i is at most the limit.
+  /// Guesses of MMD^2, likewise.
   void (*sketch_guesses)(const float* sums, const float* residuals, Index blocks, const SketchComparison& with,
                          float limit, float* guesses, std::uint16_t* at_most);
 

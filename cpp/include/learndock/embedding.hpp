@@ -45,6 +45,12 @@ struct PackedEmbeddings {
   Index point_count() const { return offsets[count]; }
 };
 
+/// An embedding of one of several batches: which batch, and which of its embeddings.
+struct EmbeddingPlace {
+  Index batch = 0;
+  Index index = 0;
+};
+
 /// Row-major points [point_count, dim] into tiles; `tiles` has room for tile_count(point_count) * dim * tile_lanes.
 template <class From, class Scalar>
 void pack_points(const From* points, Index point_count, Index dim, Scalar* tiles);

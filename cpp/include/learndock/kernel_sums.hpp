@@ -63,21 +63,21 @@ class PreparedQuery {
 void inner_products(const std::vector<const PreparedQuery*>& queries, const PackedEmbeddings<float>& batch,
                     ThreadTeam& team, double* products, double* errors);
 
-/// float32, for chosen_count embeddings of the batch: products[i] = <query, batch[chosen[i]]>, and bounds as above.
-void chosen_inner_products(const PreparedQuery& query, const PackedEmbeddings<float>& batch, const Index* chosen,
-                           Index chosen_count, ThreadTeam& team, double* products, double* errors);
+/// float32: products[i] = <query, chosen[i]> for embeddings of several batches, and bounds as above.
+void chosen_inner_products(const PreparedQuery& query, const std::vector<PackedEmbeddings<float>>& batches,
+                           const std::vector<EmbeddingPlace>& chosen, ThreadTeam& team, double* products,
+                           double* errors);
 
 /// float64: products[q, i] = <queries[q], batch[i]>.
 template <class Scalar>
 void inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch, double gamma,
                     ThreadTeam& team, double* products);
 
-/// float64: products[i] = <queries[asking[i]], batch[chosen[i]]> for chosen_count pairs. Many queries in one call share
-/// the threads; pairs with one chosen embedding are best next to each other.
-template <class Scalar>
-void chosen_inner_products(const std::vector<Embedding>& queries, const PackedEmbeddings<Scalar>& batch,
-                           const Index* asking, const Index* chosen, Index chosen_count, double gamma, ThreadTeam& team,
-                           double* products);
+/// float64: products[i] = <queries[asking[i]], chosen[i]>. Many queries in one call share the threads; pairs with one
+/// chosen embedding are best next to each other.
+void chosen_inner_products(const std::vector<Embedding>& queries, const std::vector<PackedEmbeddings<float>>& batches,
+                           const Index* asking, const std::vector<EmbeddingPlace>& chosen, double gamma,
+                           ThreadTeam& team, double* products);
 
 /// float64: products[i] = <batch[i], batch[i]>.
 template <class Scalar>

@@ -17,12 +17,6 @@
 
 namespace learndock {
 
-/// A stored embedding: which batch, and which of its embeddings.
-struct EmbeddingPlace {
-  Index batch = 0;
-  Index index = 0;
-};
-
 /// The candidates of many users, nearest first. Does not own its arrays.
 struct MixtureCandidates {
   const EmbeddingPlace* places = nullptr;  ///< [users, m]

@@ -91,10 +91,18 @@ inline Vec<float> bounds_at(const float* sums, const float* residuals, const flo
 }
 
 void sketch_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,
-                   const SketchComparison& with, float* bounds) {
+                   const SketchComparison& with, float limit, float* bounds, std::uint16_t* at_most) {
   constexpr int lanes = lanes_of<float>;
-  for (Index at = 0; at < blocks * tile_lanes; at += lanes)
-    store(bounds + at, bounds_at(sums, residuals, errors, at, with));
+  for (Index block = 0; block < blocks; ++block) {
+    unsigned bits = 0;
+    for (int part = 0; part < parts_of<float>; ++part) {
+      const Index at = block * tile_lanes + part * lanes;
+      const Vec<float> bound = bounds_at(sums, residuals, errors, at, with);
+      store(bounds + at, bound);
+      bits |= lanes_at_most(bound, limit) << (part * lanes);
+    }
+    at_most[block] = static_cast<std::uint16_t>(bits);
+  }
 }
 
 void short_bounds(const float* sums, const float* residuals, const float* errors, Index blocks,

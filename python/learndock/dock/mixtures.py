@@ -105,13 +105,9 @@ def find_mixtures(
     if count < 2:
         return [None] * len(ranked)
     at = np.array([nearest.at[:count] for nearest in ranked])
-    segment = np.searchsorted(view.starts, at, side="right") - 1
-    touched, segment_of = np.unique(segment, return_inverse=True)
-    packed = [view.segments[i].packed for i in touched.tolist()]
     weights, mmd2 = _core.search_mixtures(
-        [(batch.tiles, batch.weights, batch.offsets) for batch in packed],
-        segment_of.reshape(at.shape),
-        at - view.starts[segment],
+        view.embeddings,
+        at,
         np.array([nearest.products[:count] for nearest in ranked]),
         view.self_inner[at],
         np.array(self_inner, dtype=np.float64),

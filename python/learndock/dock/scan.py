@@ -14,7 +14,6 @@ from learndock.errors import DockError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from learndock import kernels
     from learndock.dock.store import SpaceView
 
     FloatArray = npt.NDArray[np.float64]
@@ -150,24 +149,11 @@ def thinning_queries(spec: HasEmbedding) -> list[Thinning]:
 
 def chosen_scan(view: SpaceView, query: Thinning, user: float, at: IndexArray, threads: int) -> Scan:
     """Distances to the specifications at some ascending places, with bounds on their errors; user = <user, user>."""
-    products, errors = np.empty(len(at)), np.empty(len(at))
-    for here, batch, chosen in by_segment(view, at):
-        arrays = batch.tiles, batch.weights, batch.offsets
-        if isinstance(query, _core.CoarseQuery):
-            found = _core.chosen_inner_products_coarse(query, *arrays, chosen, threads)
-        else:
-            found = _core.chosen_inner_products_float(query, *arrays, chosen, threads)
-        products[here], errors[here] = found
+    if isinstance(query, _core.CoarseQuery):
+        products, errors = _core.chosen_inner_products_coarse(query, view.embeddings, at, threads)
+    else:
+        products, errors = _core.chosen_inner_products_float(query, view.embeddings, at, threads)
     return Scan(at, squared_distances(user, products, view.self_inner[at]), 2 * errors)
-
-
-def by_segment(view: SpaceView, at: IndexArray) -> Iterator[tuple[slice, kernels.PackedEmbeddings, IndexArray]]:
-    """For each segment: which of the ascending places lie in it, its embeddings, and the places within it."""
-    bounds = np.searchsorted(at, view.starts)
-    for i, segment in enumerate(view.segments):
-        here = slice(int(bounds[i]), int(bounds[i + 1]))
-        if here.start < here.stop:
-            yield here, segment.packed, at[here] - view.starts[i]
 
 
 def exact_products(view: SpaceView, spec: HasEmbedding, at: IndexArray, threads: int) -> FloatArray:
@@ -178,7 +164,7 @@ def exact_products(view: SpaceView, spec: HasEmbedding, at: IndexArray, threads:
 def exact_products_of_many(
     view: SpaceView, specs: Sequence[HasEmbedding], at: Sequence[IndexArray], threads: int
 ) -> list[FloatArray]:
-    """<user, P> in float64 for each user and the specifications at this user's places, in one call a segment.
+    """<user, P> in float64 for each user and the specifications at this user's places.
 
     Values are those of one user at a time, to the bit.
     """
@@ -187,17 +173,7 @@ def exact_products_of_many(
     order = np.argsort(places, kind="stable")  # what several users look at is read once
     products = np.empty(len(places))
     points, weights = [spec.points for spec in specs], [spec.weights for spec in specs]
-    for here, batch, chosen in by_segment(view, places[order]):
-        pairs = order[here]
-        products[pairs] = _core.chosen_inner_products(
-            points,
-            weights,
-            batch.tiles,
-            batch.weights,
-            batch.offsets,
-            asking[pairs],
-            chosen,
-            specs[0].gamma,
-            threads,
-        )
+    products[order] = _core.chosen_inner_products(
+        points, weights, view.embeddings, asking[order], places[order], specs[0].gamma, threads
+    )
     return np.split(products, np.cumsum([len(each) for each in at])[:-1])

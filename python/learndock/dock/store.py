@@ -85,6 +85,12 @@ class SpaceView:
         return (*self.named.values(), *(() if self.waiting is None else (self.waiting,)))
 
     @cached_property
+    def embeddings(self) -> _core.EmbeddingSet:
+        """All specifications, as the core has them."""
+        packed = [segment.packed for segment in self.segments]
+        return _core.EmbeddingSet([(batch.tiles, batch.weights, batch.offsets) for batch in packed])
+
+    @cached_property
     def ids(self) -> npt.NDArray[np.int64]:
         """Ids of all specifications, segment after segment, dead copies too."""
         return np.concatenate([np.empty(0, np.int64), *(segment.ids for segment in self.segments)])
