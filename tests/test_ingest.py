@@ -108,6 +108,86 @@ def test_points_of_another_dimension_in_a_later_piece_are_an_error(dock):
     assert folders(dock) == []
 
 
+@pytest.fixture
+def near_by(dock, monkeypatch):
+    """The same where fifty come at once as ten thousand do: near ones together, but without sketches."""
+    monkeypatch.setattr(writer, "SKETCHED_AT_ONCE", 50)
+    monkeypatch.setattr(writer.Writer, "_sketch_when_possible", lambda *_: None)
+    return dock
+
+
+def families(count, *, ragged=False):
+    """Specifications of 12 families that lie apart, in no order, and the family of each."""
+    rng = np.random.default_rng(5)
+    family = rng.integers(12, size=count)
+    centres = 10 * rng.permutation(12)[:, None] + rng.normal(size=(12, 3))
+    sizes = rng.integers(1, 9, size=count) if ragged else np.full(count, 6)
+    points = [centres[f] + rng.normal(size=(size, 3)) for f, size in zip(family, sizes, strict=True)]
+    return points, [np.full(size, 1 / size) for size in sizes], family
+
+
+@pytest.mark.parametrize("most", [None, 4 * 6 * 3 * 130])
+@pytest.mark.parametrize("form", ["float32", "float64", "lists", "ragged"])
+def test_many_at_once_lie_near_their_like_and_keep_their_ids(near_by, monkeypatch, form, most):
+    if most is not None:
+        monkeypatch.setattr(folding, "LARGEST_SEGMENT_BYTES", most)
+    points, weights, family = families(400, ragged=form == "ragged")
+    if form in ("float32", "float64"):
+        points, weights = np.array(points, dtype=form), np.array(weights, dtype=form)
+    ids = near_by.ingest(points=points, weights=weights, gamma=0.1)
+    assert sorted(ids) == [entry.id for entry in near_by.list()]
+    for i in range(0, 400, 13):
+        assert np.array_equal(near_by.specification(ids[i]).points, np.float32(points[i]).astype(float))
+    segments = len(folders(near_by))
+    assert (segments > 1) == (most is not None)
+    # A family here and there in two pieces: cuts are at the widest gap of codes.
+    changes = np.count_nonzero(np.diff(family[np.argsort(ids)]))
+    assert changes <= 20 * segments < 300
+    assert near_by.verify().ok
+
+
+def test_twins_keep_their_order(near_by):
+    points, weights, _ = families(60)
+    ids = near_by.ingest(points=points * 2, weights=weights * 2, gamma=0.1)
+    assert all(first < second for first, second in zip(ids[:60], ids[60:], strict=True))
+
+
+@pytest.mark.parametrize("form", ["nested", "flat", "weights"])
+def test_what_has_no_means_comes_as_it_is(near_by, form):
+    points, weights, _ = families(60)
+    if form == "nested":
+        points = [z.tolist() for z in points]
+        ids = near_by.ingest(points=points, weights=weights, gamma=0.1)
+        assert ids == sorted(ids)
+        return
+    if form == "flat":
+        points = np.array(points)[:, :, 0]
+    else:
+        points, weights = np.array(points), np.array(weights)[:, :-1]
+    with pytest.raises(InvalidArgument, match=r"points|weights"):
+        near_by.ingest(points=points, weights=weights, gamma=0.1)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])
+@pytest.mark.parametrize("at", [0, 25, 199])
+def test_errors_name_the_callers_place_though_near_ones_lie_together(near_by, at, wrong):
+    points, weights, _ = families(200)
+    points[at] = points[at] * 0 + wrong
+    start = at // 16 * 16
+    where = f"; counted from specification {start} of the batch$" if start else r"(index \(0, 0\)|got 1e\+300)$"
+    with pytest.raises(InvalidArgument, match=f"^points: .*{where}"):
+        near_by.ingest(points=np.array(points), weights=np.array(weights), gamma=0.1)
+    assert folders(near_by) == []
+
+
+def test_the_first_of_another_dimension_is_named_though_near_ones_lie_together(near_by):
+    points, weights, _ = families(64)
+    points[48:] = [z[:, :2] for z in points[48:]]
+    with pytest.raises(InvalidArgument, match=r"^points\[48\]: expected 3 coordinates"):
+        near_by.ingest(points=points, weights=weights, gamma=0.1)
+    assert folders(near_by) == []
+
+
 class Full:
     """Fails from the n-th call on."""
 

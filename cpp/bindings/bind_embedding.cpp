@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
 #include "arrays.hpp"
+#include "learndock/near_order.hpp"
 
 namespace learndock::bindings {
 
@@ -32,9 +35,26 @@ Array<double> unpack(const py::array& tiles_argument, Index begin, Index end) {
   return points;
 }
 
+Array<std::int32_t> near_order_of(const py::array& codes_argument, const py::array& scales_argument) {
+  const auto codes = require<std::int8_t>(codes_argument, "codes", 2);
+  const auto scales = require<float>(scales_argument, "scales", 1);
+  require_size(scales.shape(0), codes.shape(1), "scales");
+  if (codes.shape(0) > std::numeric_limits<std::int32_t>::max()) throw py::value_error("codes: too many rows");
+  Array<std::int32_t> order(codes.shape(0));
+  const CodeRows rows{codes.data(), codes.shape(0), codes.shape(1), codes.shape(1), scales.data()};
+  std::int32_t* to = order.mutable_data();
+  {
+    // As above: plain memory only.
+    const py::gil_scoped_release released;
+    near_order(rows, to);
+  }
+  return order;
+}
+
 }  // namespace
 
 void bind_embedding(py::module_& module) {
+  module.def("near_order", &near_order_of, py::arg("codes"), py::arg("scales"));
   module.def(
       "pack_points",
       [](const py::array& points) -> py::array {

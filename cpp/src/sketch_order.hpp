@@ -15,8 +15,7 @@ struct SketchRowsInOrder {
   Index count;
 };
 
-/// Writes them in lanes, near ones side by side. What is far from most ends up among its like; nothing but the time of
-/// searches depends on it.
+/// Writes them in lanes, near ones side by side; nothing but the time of searches depends on the order.
 void arrange_sketches(const SketchMap& map, const SketchRowsInOrder& rows, const SketchArrays& to);
 
 }  // namespace learndock

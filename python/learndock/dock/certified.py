@@ -231,6 +231,16 @@ def _for_each(work: Callable[[int, int], _T], count: int, threads: int) -> list[
         return list(pool.map(lambda i: work(i, 1), range(count)))
 
 
+def _not_among(places: IndexArray, some: IndexArray) -> npt.NDArray[np.bool_]:
+    """Which of the places are not some others; both ascend, and there are few of the others."""
+    rest = np.ones(len(places), dtype=bool)
+    at = np.searchsorted(places, some)
+    inside = at < len(places)
+    at = at[inside]
+    rest[at[places[at] == some[inside]]] = False
+    return rest
+
+
 @dataclass(slots=True)
 class _Prover:
     """What is done for one user alone."""
@@ -263,7 +273,7 @@ class _Prover:
     def finish(self, within: tuple[IndexArray, npt.NDArray[np.float32]], threads: int) -> Found:
         """Compute what may be nearer than what was found, until nothing is or the budget is spent."""
         view, user, reach = self.view, self.user, self.user.reach
-        rest = np.isin(within[0], self.first, assume_unique=True, invert=True)
+        rest = _not_among(within[0], self.first)
         left, lower = within[0][rest], within[1][rest]
         refined = len(left)
         if len(self.model.facts.stages) > 1:

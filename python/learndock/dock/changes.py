@@ -162,7 +162,8 @@ class DockChanges(OpenedDock):
         Returns
         -------
         list of str
-            Ids in the order of the input, when all of it is durable.
+            Ids in the order of the input, when all of it is durable. Where 10,000 or more come at once, specifications
+            near each other get ids near each other: they lie together, so that a search reads them at once.
 
         Raises
         ------
@@ -172,9 +173,8 @@ class DockChanges(OpenedDock):
         """
         self._require_writable()
         numbers = self._writer.ingest(points, weights, gamma, on_progress=on_progress or unheard)
-        ids = [learnware_name(number) for number in numbers]
-        _log.info("%s: ingested %d specifications from %s on", self.path, len(ids), ids[0])
-        return ids
+        _log.info("%s: ingested %d specifications from %s on", self.path, len(numbers), learnware_name(min(numbers)))
+        return [learnware_name(number) for number in numbers]
 
     def delete(self, ids: str | Sequence[str]) -> None:
         """Remove learnwares: all of them, or, after an exception, none.

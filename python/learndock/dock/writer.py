@@ -258,8 +258,8 @@ class Writer:
         with self._changing(), self._catalog.writing() as connection:
             audit.record(connection, self._actor, action, status=-1, learnware_id=number, after=sha256, message=message)
 
-    def ingest(self, points: Any, weights: Any, gamma: float, *, on_progress: Progress) -> range:
-        """Add specifications alone, all or none. Returns their numbers."""
+    def ingest(self, points: Any, weights: Any, gamma: float, *, on_progress: Progress) -> list[int]:
+        """Add specifications alone, all or none. Returns their numbers, in the order in which they came."""
         gamma = positive_gamma(gamma)
         batch = Batch.of(points, weights)
         count = len(batch)
@@ -277,6 +277,8 @@ class Writer:
                         dim = small.packed.dim
                         on_progress("ingest", count, count)
                     else:
+                        if count >= SKETCHED_AT_ONCE:
+                            batch = batch.near_by(slices)
                         dim = _stream(stream, batch, slices, gamma, numbers, on_progress)
                     space = Space(RKMETableSpecification.type, (dim,), gamma)
                     with self._catalog.writing() as connection:
@@ -296,7 +298,7 @@ class Writer:
             self._fold_when_due(space_id)
             if count >= SKETCHED_AT_ONCE:
                 self._sketch_when_possible(space_id, space, on_progress)
-        return ids
+        return numbers.tolist() if batch.rows is None else numbers[np.argsort(batch.rows)].tolist()
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Remove learnwares, all or none."""
@@ -594,19 +596,39 @@ def _stream(
 ) -> int:
     """Pack a batch piece by piece into a segment for each slice. Returns the number of coordinates of its points."""
     dim = 0
-    for chunk in slices:
-        stream.begin(specs=chunk.stop - chunk.start, points=batch.point_count(chunk))
-        for piece in batch.cut(_PIECE_BYTES, chunk, aligned=True):
-            packed = batch.packed(piece, gamma, numbers[piece])
-            dim = dim or packed.packed.dim
-            if packed.packed.dim != dim:
-                raise InvalidArgument(
-                    f"points[{piece.start}]: expected {dim} coordinates as before, got {packed.packed.dim}"
-                )
-            stream.append(packed)
-            on_progress("ingest", piece.stop, len(batch))
-        stream.end()
+    try:
+        for chunk in slices:
+            stream.begin(specs=chunk.stop - chunk.start, points=batch.point_count(chunk))
+            for piece, packed in _pieces(batch, chunk, gamma, numbers, dim):
+                dim = packed.packed.dim
+                stream.append(packed)
+                on_progress("ingest", piece.stop, len(batch))
+            stream.end()
+    except InvalidArgument:
+        if batch.rows is not None:
+            _complain(Batch.of(batch.points, batch.weights), gamma, numbers)
+        raise
     return dim
+
+
+def _pieces(
+    batch: Batch, within: slice, gamma: float, numbers: npt.NDArray[np.int64], dim: int
+) -> Iterator[tuple[slice, Segment]]:
+    """Pieces of a slice as they are packed, all of one number of coordinates: `dim`, unless that is 0."""
+    for piece in batch.cut(_PIECE_BYTES, within, aligned=True):
+        packed = batch.packed(piece, gamma, numbers[piece])
+        dim = dim or packed.packed.dim
+        if packed.packed.dim != dim:
+            raise InvalidArgument(
+                f"points[{piece.start}]: expected {dim} coordinates as before, got {packed.packed.dim}"
+            )
+        yield piece, packed
+
+
+def _complain(batch: Batch, gamma: float, numbers: npt.NDArray[np.int64]) -> None:
+    """Raise what is wrong with a batch, in the caller's order: the place it names is the caller's."""
+    for _ in _pieces(batch, slice(0, len(batch)), gamma, numbers, 0):
+        pass
 
 
 def _insert_segments(connection: sa.Connection, written: Sequence[WrittenSegment], space_id: int) -> None:
