@@ -91,6 +91,18 @@ def climb_bounds() -> None:
         )
 
 
+def climb_down_to_the_smallest() -> None:
+    """Kernel values around 2^-125, the smallest that float32's exponentials hold, and points that reach across it."""
+    rng = np.random.default_rng(4)
+    for dim, weight in itertools.product((1, 3, 8, 40), (1.0, 1e-6)):
+        for powers in (*np.linspace(118, 132, 57)[:, None], (1.0, 124.9), (1.0, 125.1), (1.0, 200.0), (123.0, 126.5)):
+            directions = rng.normal(size=(13, dim))
+            directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+            far = np.sqrt(np.resize(powers, 13) * np.log(2) / 0.7)
+            p = np.concatenate([np.zeros((5, dim)), 1e-3 * rng.normal(size=(8, dim))]), weight * np.ones(13)
+            assert_bound_holds("float32", p, (far[:, None] * directions, np.ones(13)), 0.7)
+
+
 def assert_chosen_are_those_of_all(which, p, batch, gamma):
     """Sums for chosen embeddings, in any order and more than once, are those of a pass over all, but for rounding."""
     query, inner_products, chosen_inner_products = BOUNDED[which]
@@ -122,6 +134,7 @@ def assert_exponentials() -> None:
 def climb() -> None:
     """All sums at all shapes, on and off the widths; raises AssertionError where one is wrong."""
     assert_exponentials()
+    climb_down_to_the_smallest()
     rng = np.random.default_rng(0)
     for dim in DIMS:
         gamma = 1 / dim

@@ -70,6 +70,7 @@ void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, d
   // exp2 ends at 2^-126, the sum times the scale at 2^-149.
   double floor = std::ldexp(group.scale, -124) * static_cast<double>(count) + std::ldexp(1.0, -148);
   double largest_log = 0;
+  float least_term = std::numeric_limits<float>::infinity();
   for (Index i = 0; i < count; ++i) {
     const double* x = group.shifted.data() + i * dim_;
     if (!splits) {
@@ -80,12 +81,15 @@ void PreparedQuery::add_group(const Embedding& query, const QueryGroup& group, d
     const double weight = std::abs(query.weights[group.rows[i]]);
     const double log = log_weight(weight, group.scale);
     row_terms_.push_back(static_cast<float>(log - gamma * log2_e * group.norms[i]));
+    least_term = std::min(least_term, row_terms_.back());
     const double log_error = unit_roundoff * static_cast<double>(dim_ + 4) * std::abs(log) / log2_e;
     if (log >= lightest_log)
       largest_log = std::max(largest_log, log_error);
     else
       floor += weight * log_error;
   }
+  least_terms_.push_back(least_term);
+  row_reaches_.push_back(static_cast<float>(2 * log2_e * std::sqrt(gamma * group.radius) * (1 + 1e-5)));
   for (double c : group.centre) centres_.push_back(static_cast<float>(c));
   signs_.push_back(static_cast<float>(group.sign));
   scales_.push_back(static_cast<float>(group.scale));
@@ -133,6 +137,8 @@ void PreparedQuery::embed(const PointTiles& tiles, float* shifted, float* values
   rows.rows = rows_.data();
   rows.split_rows = split_rows_.data();
   rows.row_terms = row_terms_.data();
+  rows.least_terms = least_terms_.data();
+  rows.row_reaches = row_reaches_.data();
   rows.scales = scales_.data();
   rows.exponent_scale = exponent_scale_;
   rows.error_slope = error_slope_;

@@ -42,9 +42,11 @@ struct QueryRows {
   /// The same as pairs of bfloat16 [high, high, low], in blocks of 16 rows [block][split_steps][row][16 pairs]: what
   /// embed_float reads where splits_rows says so, and `rows` otherwise.
   const std::uint32_t* split_rows = nullptr;
-  const float* row_terms = nullptr;  ///< [rows] log2(|weight| / scale) - gamma log2(e) ||x - centre||^2
-  float exponent_scale = 0;          ///< gamma log2(e)
-  float error_slope = 0;             ///< relative error per unit of ||y - centre||^2
+  const float* row_terms = nullptr;    ///< [rows] log2(|weight| / scale) - gamma log2(e) ||x - centre||^2
+  const float* least_terms = nullptr;  ///< [group_count] the smallest of the row terms, or below
+  const float* row_reaches = nullptr;  ///< [group_count] the largest norm of the rows as they are stored, or above
+  float exponent_scale = 0;            ///< gamma log2(e)
+  float error_slope = 0;               ///< relative error per unit of ||y - centre||^2
 };
 
 /// Norm to which the points of the integer kernel are scaled. With rows of norm at most integer_row_norm every inner

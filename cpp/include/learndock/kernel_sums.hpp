@@ -56,7 +56,8 @@ class PreparedQuery {
   float error_slope_;
   std::vector<Index> group_begin_{0};
   std::vector<std::uint32_t> split_rows_;
-  std::vector<float> centres_, signs_, error_terms_, error_floors_, scales_, rows_, row_terms_;
+  std::vector<float> centres_, signs_, error_terms_, error_floors_, scales_, rows_, row_terms_, least_terms_,
+      row_reaches_;
 };
 
 /// float32: products[q, i] = <queries[q], batch[i]> and |products[q, i] - exact| <= errors[q, i].

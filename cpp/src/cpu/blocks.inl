@@ -56,12 +56,12 @@ inline void add_steps(const typename Arithmetic::Element* block, const typename 
   }
 }
 
-template <int rows, int vectors>
+template <bool clamped, int rows, int vectors>
 inline void add_exponentials(const Exponents<rows, vectors>& exponents, Vec<float>* totals) {
 #pragma GCC unroll 8
   for (int r = 0; r < rows; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v) totals[v] = add_exp2(totals[v], exponents[r][v]);
+    for (int v = 0; v < vectors; ++v) totals[v] = add_exp2<clamped>(totals[v], exponents[r][v]);
 }
 
 /// What is read next, asked for piece by piece: memory answers some twenty requests at a time, and more of them wait in
@@ -94,8 +94,9 @@ struct ReadAhead {
   }
 };
 
-/// Rows of a group and the points that they meet. Blocks of query_block_rows rows, the last one of what is left.
-template <class Arithmetic, int vectors>
+/// Rows of a group and the points that they meet. Blocks of query_block_rows rows, the last one of what is left. Not
+/// clamped where no exponent is below -125.
+template <class Arithmetic, int vectors, bool clamped = true>
 struct BlockSums {
   using Element = typename Arithmetic::Element;
   using Sum = typename Arithmetic::Sum;
@@ -141,7 +142,7 @@ struct BlockSums {
   void add_block(Index b, Vec<float>* totals) const {
     Exponents<block_rows, vectors> exponents;
     exponents_of(b, exponents);
-    add_exponentials(exponents, totals);
+    add_exponentials<clamped>(exponents, totals);
   }
 
   /// The exponents of a block, and between its products the exponentials of the block before.
@@ -166,7 +167,7 @@ struct BlockSums {
           const int done = (step * block_rows + r) * vectors + v;
           const int e = done * exponentials / products;
           if (e < (done + 1) * exponentials / products)
-            totals[e % vectors] = add_exp2(totals[e % vectors], before[e / vectors][e % vectors]);
+            totals[e % vectors] = add_exp2<clamped>(totals[e % vectors], before[e / vectors][e % vectors]);
         }
     }
     add_steps<Arithmetic>(block(b), from, pipelined_steps, steps, sums);
@@ -177,7 +178,7 @@ struct BlockSums {
   void finish_pipeline(Index b, const Exponents<query_block_rows, vectors>& before, Vec<float>* totals) const {
     Exponents<block_rows, vectors> exponents;
     pipeline(b, before, totals, exponents);
-    add_exponentials(exponents, totals);
+    add_exponentials<clamped>(exponents, totals);
   }
 
   /// totals[v] += sum over the rows of 2^exponent.
@@ -230,7 +231,7 @@ struct BlockSums {
       case 5:
         return finish_pipeline<5>(blocks, before, totals);
       default:
-        return add_exponentials(before, totals);
+        return add_exponentials<clamped>(before, totals);
     }
   }
 };

@@ -47,12 +47,31 @@ inline void shift_lanes(const LaneVectors<vectors>& points, const float* centre,
   for (int v = 0; v < vectors; ++v) norms[v] = (sums[0][v] + sums[1][v]) + (sums[2][v] + sums[3][v]);
 }
 
+template <bool value>
+struct Clamped {
+  static constexpr bool on = value;
+};
+
 struct EmbedFloat {
   const QueryRows& query;
   const PointTiles& tiles;
   float* shifted;
   float* values;
   float* errors;
+
+  /// Whether no exponent of a group's rows at points of these squared norms is below -124, by Cauchy and Schwarz:
+  /// least_term - scale n - reach sqrt(n). Not so where a norm is no number.
+  template <int vectors>
+  bool far_from_clamp(Index group, const Vec<float> (&norms)[vectors]) const {
+    float largest = largest_lane(norms[0]);
+    for (int v = 1; v < vectors; ++v) {
+      const float other = largest_lane(norms[v]);
+      largest = largest > other ? largest : other;
+    }
+    const float room = query.least_terms[group] + 124.0f - query.exponent_scale * largest;
+    const float reach = query.row_reaches[group];
+    return room >= 0 && reach * reach * largest <= room * room;
+  }
 
   template <int vectors>
   void operator()(Index first) const {
@@ -66,17 +85,27 @@ struct EmbedFloat {
       const Index begin = query.group_begin[group];
       Vec<float> norms[vectors];
       shift_lanes(points, query.centres + group * dim, dim, shifted, norms);
-      BlockSums<FloatProducts, vectors> sums{query.rows + begin * dim,
-                                             query.row_terms + begin,
-                                             query.group_begin[group + 1] - begin,
-                                             dim,
-                                             shifted,
-                                             {},
-                                             ahead};
-#pragma GCC unroll 4
-      for (int v = 0; v < vectors; ++v) sums.lanes.terms[v] = norms[v] * -query.exponent_scale;
       Vec<float> totals[vectors] = {};
-      sums.add_to(totals);
+      const auto add = [&](auto clamped) {
+        BlockSums<FloatProducts, vectors, decltype(clamped)::on> sums{query.rows + begin * dim,
+                                                                      query.row_terms + begin,
+                                                                      query.group_begin[group + 1] - begin,
+                                                                      dim,
+                                                                      shifted,
+                                                                      {},
+                                                                      ahead};
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; ++v) sums.lanes.terms[v] = norms[v] * -query.exponent_scale;
+        sums.add_to(totals);
+      };
+      if constexpr (clamping_costs) {
+        if (far_from_clamp(group, norms))
+          add(Clamped<false>{});
+        else
+          add(Clamped<true>{});
+      } else {
+        add(Clamped<true>{});
+      }
 #pragma GCC unroll 4
       for (int v = 0; v < vectors; ++v) {
         const Vec<float> total = totals[v] * (query.scales[group] * exp2_unit);

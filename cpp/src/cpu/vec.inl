@@ -111,6 +111,7 @@ constexpr float exp2_unit = 0.24111251f;
 /// shift and a permutation. x = n + i/16 + f with |f| <= 1/32: n goes to the exponent, 2^(i/16) comes of a table, and
 /// 2^f = exp2_unit (g^2 + 2.081034), g = f + 23/16, the quadratic with its square completed: 1 / ln 2 is so near 23/16
 /// that the shift rides on the subtraction. Relative error 7e-7. Below 2^-125 the result is that number.
+template <bool clamped = true>
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) {
   typedef VecOf<float>::bits Bits;
   // Entry i: the bits of 2^(i/16), less the i << 19 that the shift below brings along with n.
@@ -129,13 +130,14 @@ inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) {
 #elif defined(__AVX2__)
 constexpr float exp2_unit = 1.0f;
 
-/// The same with a table of 8 and a cubic: four multiplications, relative error 1.5e-7.
+/// The same with a table of 8 and a cubic: four multiplications, relative error 1.5e-7. Not clamped, x >= -125.
+template <bool clamped = true>
 inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) {
   typedef VecOf<float>::bits Bits;
   const Bits table = {0x3f800000, 0x3f7b95c2, 0x3f7837f0, 0x3f75fed7, 0x3f7504f3, 0x3f75672a, 0x3f7744fd, 0x3f7ac0c7};
   const float smallest = -125.0f;
   const float shift = 1572864.0f;  // 1.5 * 2^20: a unit in the last place is 1/8
-  x = _mm256_max_ps(x, smallest - Vec<float>{});
+  if constexpr (clamped) x = _mm256_max_ps(x, smallest - Vec<float>{});
   const Vec<float> rounded = x + shift;
   const Bits bits = reinterpret_cast<Bits>(rounded);
   const Bits power = reinterpret_cast<Bits>(_mm256_permutevar8x32_epi32((__m256i)table, (__m256i)bits)) + (bits << 20);
@@ -149,7 +151,17 @@ inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) {
 #else
 constexpr float exp2_unit = 1.0f;
 
-inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) { return sum + exp2(x); }
+template <bool clamped = true>
+inline Vec<float> add_exp2(Vec<float> sum, Vec<float> x) {
+  return sum + exp2(x);
+}
+#endif
+
+#if defined(__AVX2__) && !defined(__AVX512F__)
+/// Whether an exponential takes longer where it clamps. With 512 bits additions and the like are free beside products.
+constexpr bool clamping_costs = true;
+#else
+constexpr bool clamping_costs = false;
 #endif
 
 /// A vector as it is, in a register: GCC would make it again, from memory or of its factors, wherever it is used.
