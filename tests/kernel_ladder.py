@@ -91,6 +91,35 @@ def climb_bounds() -> None:
         )
 
 
+def assert_products_do_not_depend_on_places(dim) -> None:
+    """One embedding at each of the places that it can have among the lanes, alone and beside others: the same bits."""
+    rng = np.random.default_rng(6)
+    for size in (1, 3, 8, 21):
+        z, w = random_embedding(rng, size, dim)
+        packed = [
+            kernels.pack([rng.normal(size=(before + 1, dim)), z], [np.ones(before + 1), w]) for before in range(16)
+        ]
+        for rows in (1, 2, 3, 4, 5, 7, 8, 12, 17, 40):
+            p, a = random_embedding(rng, rows, dim)
+            query = [p], [a]
+            found = {
+                _core.chosen_inner_products(
+                    *query,
+                    _core.EmbeddingSet([(each.tiles, each.weights, each.offsets)]),
+                    np.array([0]),
+                    np.array([1]),
+                    1 / dim,
+                    1,
+                ).tobytes()
+                for each in packed
+            }
+            whole = {
+                _core.inner_products(*query, each.tiles, each.weights, each.offsets, 1 / dim, 1)[:, 1].tobytes()
+                for each in packed
+            }
+            assert len(found | whole) == 1, (dim, size, rows)
+
+
 def climb_down_to_the_smallest() -> None:
     """Kernel values around 2^-125, the smallest that float32's exponentials hold, and points that reach across it."""
     rng = np.random.default_rng(4)
@@ -135,6 +164,8 @@ def climb() -> None:
     """All sums at all shapes, on and off the widths; raises AssertionError where one is wrong."""
     assert_exponentials()
     climb_down_to_the_smallest()
+    for dim in (1, 2, 9):
+        assert_products_do_not_depend_on_places(dim)
     rng = np.random.default_rng(0)
     for dim in DIMS:
         gamma = 1 / dim

@@ -110,9 +110,8 @@ def test_points_of_another_dimension_in_a_later_piece_are_an_error(dock):
 
 @pytest.fixture
 def near_by(dock, monkeypatch):
-    """The same where fifty come at once as ten thousand do: near ones together, but without sketches."""
-    monkeypatch.setattr(writer, "SKETCHED_AT_ONCE", 50)
-    monkeypatch.setattr(writer.Writer, "_sketch_when_possible", lambda *_: None)
+    """The same where fifty come at once as ten thousand do: near ones together."""
+    monkeypatch.setattr(writer, "_NEAR_AT_ONCE", 50)
     return dock
 
 
@@ -152,20 +151,44 @@ def test_twins_keep_their_order(near_by):
     assert all(first < second for first, second in zip(ids[:60], ids[60:], strict=True))
 
 
-@pytest.mark.parametrize("form", ["nested", "flat", "weights"])
-def test_what_has_no_means_comes_as_it_is(near_by, form):
+@pytest.mark.parametrize("form", ["nested", "frame", "tensor"])
+def test_what_is_no_array_comes_as_it_is(near_by, form):
     points, weights, _ = families(60)
     if form == "nested":
         points = [z.tolist() for z in points]
-        ids = near_by.ingest(points=points, weights=weights, gamma=0.1)
-        assert ids == sorted(ids)
-        return
-    if form == "flat":
-        points = np.array(points)[:, :, 0]
+    elif form == "frame":
+        points, weights = np.array(points), pytest.importorskip("pandas").DataFrame(np.array(weights))
     else:
-        points, weights = np.array(points), np.array(weights)[:, :-1]
+        points = pytest.importorskip("torch").tensor(np.array(points))
+    ids = near_by.ingest(points=points, weights=weights, gamma=0.1)
+    assert ids == sorted(ids)
+    assert len(near_by) == 60
+
+
+@pytest.mark.parametrize("form", ["flat", "flat weights", "short weights", "more weights", "empty", "text"])
+def test_what_has_no_means_is_a_clear_error(near_by, form):
+    points, weights, _ = families(60)
+    points, weights = np.array(points), np.array(weights)
+    if form == "flat":
+        points = points[:, :, 0]
+    elif form == "flat weights":
+        weights = weights[:, 0]
+    elif form == "short weights":
+        weights = weights[:, :-1]
+    elif form == "more weights":
+        weights = weights[:, None, :]
+    elif form == "empty":
+        points, weights = points[:, :0], weights[:, :0]
+    else:
+        points = points.astype(str)
     with pytest.raises(InvalidArgument, match=r"points|weights"):
         near_by.ingest(points=points, weights=weights, gamma=0.1)
+    assert folders(near_by) == []
+
+
+def test_a_batch_that_lies_as_it_should_stays(near_by):
+    points = np.arange(60.0)[:, None, None] * np.ones((1, 2, 3))
+    assert near_by.ingest(points=points, weights=np.ones((60, 2)), gamma=0.1) == [entry.id for entry in near_by.list()]
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e300])

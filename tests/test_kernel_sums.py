@@ -221,7 +221,6 @@ def test_chosen_products_are_those_of_the_whole_batch():
         stacks = np.split(np.arange(6), np.cumsum(cuts)[:-1])
         packed = [kernels.pack([batch[i][0] for i in part], [batch[i][1] for i in part]) for part in stacks]
         several = embedding_set(*packed)
-        assert several.total == 6
         got = _core.chosen_inner_products(*zip(*queries, strict=True), several, asking, chosen, 0.1, 2)
         for value, q, i in zip(got, asking, chosen, strict=True):
             assert_inner(queries[q], whole.embedding(i), 0.1, value)
@@ -240,6 +239,15 @@ def test_a_place_that_there_is_not_is_an_error(place):
     asking, chosen = np.array([0, 0]), np.array([0, place])
     with pytest.raises(ValueError, match="chosen"):
         _core.chosen_inner_products([np.zeros((1, 1))], [np.ones(1)], embedding_set(one, one), asking, chosen, 0.1, 1)
+
+
+@pytest.mark.parametrize("offsets", [[0, 5, 3, 6], [0, 2, 1 << 40, 6], [0, -3, 4, 6], [0, 2, 2, 6]])
+def test_damaged_offsets_are_an_error_where_they_are_read(offsets):
+    packed = kernels.pack(np.zeros((3, 2, 1)), np.ones((3, 2)))
+    damaged = _core.EmbeddingSet([(packed.tiles, packed.weights, np.array(offsets))])
+    query = _core.PreparedQuery(np.zeros((1, 1)), np.ones(1), 0.1)
+    with pytest.raises(ValueError, match="offsets"):
+        _core.chosen_inner_products_float(query, damaged, np.arange(3), 1)
 
 
 def test_sets_of_embeddings_are_of_one_dim_and_not_empty():

@@ -77,6 +77,15 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
     ingest = lambda z, w: dock.ingest(points=z, weights=w, gamma=1.0)
     measured(ingest, (points[:50], weights[:50]), (points, weights))
 """
+_INGEST_NEAR = """
+import tempfile
+from learndock.dock import writer
+writer.SKETCHED_AT_ONCE = 10**9
+points, weights = np.random.default_rng(0).normal(size=(60_000, 20, 8)), np.ones((60_000, 20))
+with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
+    ingest = lambda z, w: dock.ingest(points=z, weights=w, gamma=1.0)
+    measured(ingest, (points[:50], weights[:50]), (points, weights))
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -92,6 +101,7 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
         (_MIXTURE, "mixture", {"n": 25, "users": 50_000}),
         (_SEARCH.format(users=10), "search", {"n": 200_000, "n_points": 1, "users": 10}),
         (_INGEST, "ingest", {"n": 9_000, "dim": 8, "n_points": 200}),
+        (_INGEST_NEAR, "ingest", {"n": 60_000, "dim": 8, "n_points": 20}),
     ],
     ids=[
         "fit, many rows",
@@ -103,6 +113,7 @@ with tempfile.TemporaryDirectory() as folder, ld.Dock(folder + "/dock") as dock:
         "mixture",
         "search",
         "ingest",
+        "ingest, near ones together",
     ],
 )
 def test_what_a_call_takes_is_what_was_estimated_within_half_as_much_again(code, call, sizes):

@@ -79,6 +79,27 @@ def test_singles_of_the_integers_pass_are_the_true_nearest(dock, dim, twins):
     assert (result.work["evaluated"] > 40) == twins
 
 
+@pytest.mark.parametrize("dim", [3, 40])
+def test_where_all_are_wanted_nothing_is_scanned(dock, monkeypatch, dim):
+    """All are computed in float64 once, some users at a time; scores, hits and mixtures are those of a scan."""
+    points, weights = made_specs(30, dim)
+    dock.ingest(points=points, weights=weights, gamma=0.5 / dim)
+    users = [user_spec(dim, 0.5 / dim, seed=seed) for seed in range(7)]
+    scanned = dock.search_many(users, k=29, mixture=5, rule="greedy", method="exact")
+    monkeypatch.setattr("learndock.dock.search.scan", None)
+    monkeypatch.setattr("learndock.dock.scan._PAIRS_AT_ONCE", 70)
+    for alone, of_scan, user in zip(
+        dock.search_many(users, k=30, mixture=5, rule="greedy"), scanned, users, strict=True
+    ):
+        assert len(alone.singles) == 30
+        assert [(hit.id, hit.mmd2) for hit in alone.singles[:29]] == [(hit.id, hit.mmd2) for hit in of_scan.singles]
+        assert [hit.score for hit in alone.singles[:29]] == pytest.approx(
+            [hit.score for hit in of_scan.singles], abs=1e-5
+        )
+        assert alone.mixture == of_scan.mixture == dock.search(user, k=31, rule="greedy", mixture=5).mixture
+        assert (alone.method, alone.certified, alone.work["evaluated"]) == ("exact", True, 30)
+
+
 def test_ties_go_to_the_lower_id(dock):
     points, weights = made_specs(1, 3)
     ids = dock.ingest(points=points * 9, weights=weights * 9, gamma=0.1)

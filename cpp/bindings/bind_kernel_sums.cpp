@@ -142,9 +142,7 @@ Array<double> self_products(const PackedArrays<T>& batch, double gamma, int thre
 }  // namespace
 
 void bind_kernel_sums(py::module_& module) {
-  py::class_<EmbeddingSet>(module, "EmbeddingSet")
-      .def(py::init<const std::vector<py::tuple>&>(), py::arg("batches"))
-      .def_property_readonly("total", &EmbeddingSet::total);
+  py::class_<EmbeddingSet>(module, "EmbeddingSet").def(py::init<const std::vector<py::tuple>&>(), py::arg("batches"));
 
   py::class_<PreparedQuery>(module, "PreparedQuery")
       .def(py::init([](const py::array& points, const py::array& weights, double gamma) {

@@ -174,7 +174,10 @@ template <class Query>
 void bounded_chosen_products(const Query& query, const std::vector<PackedEmbeddings<float>>& batches,
                              const std::vector<EmbeddingPlace>& chosen, ThreadTeam& team, double* products,
                              double* errors) {
-  constexpr Index together = 8, far_ahead = 16;  // by one thread, which asks for those that it will read
+  // By one thread, which asks for what it will read: a time of memory ahead where the offsets lie, an embedding ahead
+  // of the pages, and those that come next piece by piece. Of 2,400 that lie anywhere in 8 GB, 8 KB each, that
+  // takes 1.2 us each, 0.8 of them arithmetic; 1.4 without the pages; no more ahead helps.
+  constexpr Index together = 8, far_ahead = 16, pages_ahead = 2;
   const auto count = static_cast<Index>(chosen.size());
   std::vector<BoundedScratch<Query>> scratch(team.size());
   team.for_each((count + together - 1) / together, [&](Index chunk, int worker) {
@@ -182,7 +185,8 @@ void bounded_chosen_products(const Query& query, const std::vector<PackedEmbeddi
     for (Index number = chunk * together; number < end; ++number) {
       if (number + far_ahead < count)
         __builtin_prefetch(batches[chosen[number + far_ahead].batch].offsets + chosen[number + far_ahead].index);
-      if (number + 2 < count) find_pages(batches[chosen[number + 2].batch], chosen[number + 2].index);
+      if (number + pages_ahead < count)
+        find_pages(batches[chosen[number + pages_ahead].batch], chosen[number + pages_ahead].index);
       const float* next = nullptr;
       if (number + 1 < count) {
         const Index after = chosen[number + 1].index;

@@ -45,7 +45,7 @@ struct SharedCandidates {
   std::vector<EmbeddingPlace> places;  // ascending
   std::vector<Index> of_users;         // [users, m] where they lie among the candidates
   Candidates candidates;
-  std::vector<double> gram;  // symmetric but for the diagonal, which is not there
+  std::vector<double> gram;  // symmetric
   // For "auto", which is to choose as it does for a user alone: the same in float32 arithmetic, and bounds on the
   // errors.
   std::vector<double> float_gram, errors;
@@ -118,7 +118,8 @@ class Search {
     places.erase(std::unique(places.begin(), places.end(),
                              [&](const auto& a, const auto& b) { return !before(a, b) && !before(b, a); }),
                  places.end());
-    // A float32 product costs a third of one in float64. Greedy may end before it has `size` members.
+    // A float32 product costs a third of one in float64. Greedy may end before it has `size` members. Shared, each
+    // product is computed once, for both that take part.
     const Index of_user = rule_ == MixtureRule::automatic ? all_.m * all_.m / 8 : all_.m * std::min(size_, all_.m) / 4;
     const Index count = shared_.count();
     if (count > most_shared || count * count > 2 * all_.users * of_user) return false;
@@ -136,7 +137,7 @@ class Search {
     team_.for_each(count * pieces, [&](Index chunk, int worker) {
       Worker& own = workers_[worker];
       const Index i = chunk / pieces, end = std::min(count, (chunk % pieces + 1) * shared_columns);
-      Index j = std::max(i + 1, chunk % pieces * shared_columns);
+      Index j = std::max(i, chunk % pieces * shared_columns);
       if (j >= end) return;
       const Embedding query = own.rows.of(shared_.candidates.packed, i);
       for (; j < end; ++j)
@@ -274,10 +275,12 @@ class Search {
     const PackedEmbeddings<float>& packed = user.candidates.packed;
     const std::vector<Index>& positions = user.candidates.positions;
     const Embedding query = own.rows.of(packed, positions[i]);
-    for (Index j = 0; j < all_.m; ++j)
+    for (Index j = 0; j < all_.m; ++j) {
+      if (j == i) continue;
       own.row[j] = positions[i] < positions[j]
                        ? own.exact.inner_product(query, packed, positions[j], gamma_)
                        : own.exact.inner_product(own.other_rows.of(packed, positions[j]), packed, positions[i], gamma_);
+    }
     set_row(user, i, own.row);
   }
 

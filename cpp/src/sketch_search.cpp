@@ -409,7 +409,8 @@ void refined_bounds(const SketchMap& map, const std::vector<Sketches>& batches, 
   constexpr Index ahead = 8;  // places that a processor could not foresee
   const SketchComparison with = comparison(map, query, correlation, stage);
   const ChosenLanes lanes(batches, chosen, chosen_count);
-  const auto fetch = [&](const ChosenLanes::Chosen& one) {
+  // Inline by force: see fetch_ahead.
+  const auto fetch = [&](const ChosenLanes::Chosen& one) __attribute__((always_inline)) {
     const Sketches& batch = batches[one.batch];
     fetch_ahead(first_stage(map, batch, one.lane / tile_lanes, 1).codes, map.stages()[0] * tile_lanes);
     for (Index s = 1; s <= stage; ++s)

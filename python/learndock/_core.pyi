@@ -128,8 +128,6 @@ def inner_products_coarse(
 
 class EmbeddingSet:
     def __init__(self, batches: Sequence[tuple[_Tiles, _Tiles, _Int64]]) -> None: ...
-    @property
-    def total(self) -> int: ...
 
 def chosen_inner_products_float(
     query: PreparedQuery, embeddings: EmbeddingSet, chosen: _Int64, threads: int

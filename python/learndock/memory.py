@@ -21,6 +21,8 @@ _KEPT_PAIRS = 20
 _PAIRED_ROWS, _FEW_ROWS, _FEW_DIMS = 3_000, 16_384, 8
 # What a dock packs at a time.
 _PIECE = 1 << 22
+# The points of a segment, and how many specifications are laid near their like.
+_SEGMENT, _NEAR_AT_ONCE = 1 << 29, 10_000
 
 
 def _readable(size: float) -> str:
@@ -222,6 +224,11 @@ def _ingest(sizes: _Sizes, bound: int) -> MemoryEstimate:
     # A piece at a time: a copy, and the packed one; more packed ones wait to be written. For each specification its
     # number, and where its points and bytes end.
     pieces = 4 * min(sizes.packed, _PIECE) + 3 * _DOUBLE * sizes.n
+    if sizes.n >= _NEAR_AT_ONCE:
+        # The order in which near ones lie, both ways, and where points and bytes end in it; of a segment's
+        # specifications, means and their codes.
+        of_segment = min(sizes.n, _SEGMENT // max(1, sizes.packed // sizes.n))
+        pieces += 10 * _DOUBLE * sizes.n + 3 * _DOUBLE * sizes.dim * of_segment
     return MemoryEstimate(sizes.packed, pieces, 72 * sizes.n, sizes.packed + 2 * _DOUBLE * sizes.n)
 
 

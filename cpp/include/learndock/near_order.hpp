@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An order in which near rows are next to each other: cut in two where the coordinate of the largest variance has its
-// widest gap, and the parts again. What is far from most ends up among its like.
+// widest gap, and the parts again. What is far from most ends up among its like. Each cut leaves a quarter on either
+// side where it can: some count width log(count / 16) steps, of a sample of the rows where these are many.
 #pragma once
 
 #include <cstdint>

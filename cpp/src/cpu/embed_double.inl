@@ -20,7 +20,7 @@ inline void kernel_values(const double* rows, Index dim, double exponent_scale, 
 #pragma GCC unroll 8
       for (int part = 0; part < parts; ++part) {
         const Vec<double> difference = y[part] - rows[r * dim + k];
-        distances[r][part] += difference * difference;
+        distances[r][part] = fused_sum(distances[r][part], difference, difference);
       }
   }
 #pragma GCC unroll 16
@@ -39,7 +39,8 @@ inline void add_rows(const double* rows, const double* weights, Index count, Ind
 #pragma GCC unroll 16
     for (int r = 0; r < together; ++r)
 #pragma GCC unroll 8
-      for (int part = 0; part < parts; ++part) sums[part] += kernel[r][part] * weights[row + r];
+      for (int part = 0; part < parts; ++part)
+        sums[part] = fused_sum(sums[part], kernel[r][part], weights[row + r] - Vec<double>{});
   }
   if constexpr (together > 1)
     add_rows<together / 2, parts>(rows + row * dim, weights + row, count - row, dim, exponent_scale, tile, sums);

@@ -60,7 +60,7 @@ struct EmbedFloat {
   float* errors;
 
   /// Whether no exponent of a group's rows at points of these squared norms is below -124, by Cauchy and Schwarz:
-  /// least_term - scale n - reach sqrt(n). Not so where a norm is no number.
+  /// least_term - scale n - reach sqrt(n). A lane whose norm is no number has none that matters: its bound isn't one.
   template <int vectors>
   bool far_from_clamp(Index group, const Vec<float> (&norms)[vectors]) const {
     float largest = largest_lane(norms[0]);

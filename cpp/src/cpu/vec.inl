@@ -202,6 +202,18 @@ inline float sum_of_lanes(Vec<float> values) {
   return fold<lanes_of<float>>(values, [](auto a, auto b) { return a + b; });
 }
 
+/// sum + x y, rounded once where the instruction set can do that. What a compiler makes of the plain expression may
+/// depend on what is around it, and a product is to be the same to the bit wherever it is computed.
+inline Vec<double> fused_sum(Vec<double> sum, Vec<double> x, Vec<double> y) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_pd(x, y, sum);
+#elif defined(__FMA__)
+  return _mm256_fmadd_pd(x, y, sum);
+#else
+  return sum + x * y;
+#endif
+}
+
 /// The larger of x and a number, and x where that is NaN; in one instruction: GCC makes two of the comparison.
 inline Vec<double> at_least(Vec<double> x, double smallest) {
 #if defined(__AVX512F__)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Survivors of a coarse scan beyond which float32 thins them out before float64, which costs four times as much.
 MANY_SURVIVORS = 64
+# Products in float64 that one call of the core computes for several users; each takes 70 bytes meanwhile.
+_PAIRS_AT_ONCE = 32_768
 
 
 class HasEmbedding(Protocol):
@@ -111,12 +113,17 @@ def exact_scan(
     view: SpaceView, specs: Sequence[HasEmbedding], self_inner: Sequence[float], at: IndexArray, threads: int
 ) -> list[Scan]:
     """The same in float64, where there is nothing to leave out or little to look at."""
-    products = exact_products_of_many(view, specs, [at] * len(specs), threads)
     docked, no_error = view.self_inner[at], np.zeros(len(at))
-    return [
-        Scan(at, squared_distances(user, product, docked), no_error, product)
-        for user, product in zip(self_inner, products, strict=True)
-    ]
+    together = max(1, _PAIRS_AT_ONCE // len(at))
+    scans: list[Scan] = []
+    for start in range(0, len(specs), together):
+        some = slice(start, start + together)
+        products = exact_products_of_many(view, specs[some], [at] * len(specs[some]), threads)
+        scans += [
+            Scan(at, squared_distances(user, product, docked), no_error, product)
+            for user, product in zip(self_inner[some], products, strict=True)
+        ]
+    return scans
 
 
 def _passes(

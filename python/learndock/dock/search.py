@@ -1,6 +1,7 @@
 """The search of one space: by sketches that leave out most of it with a proof, or by a scan of all of it.
 
-A scan looks at every specification, so its result is proven:
+A scan looks at every specification, so its result is proven. Where all are wanted, or few are let through, it computes
+them in float64; else:
 
 1. Inner products of the user with all specifications, in 16-bit integers where that pays, else in float32, each with a
    bound on its error.

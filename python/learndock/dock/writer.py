@@ -13,7 +13,7 @@ import numpy as np
 from learndock._durable import sync_folder
 from learndock._validation import positive_gamma
 from learndock.dock import audit, folding, peer_rows, rows, scaling_rows
-from learndock.dock.batches import Batch, packed_segment
+from learndock.dock.batches import Batch, packed_segment, require_same_dim
 from learndock.dock.ids import learnware_name
 from learndock.dock.incoming import Incoming, remove_abandoned
 from learndock.dock.scaling import most_pooled, pooled_scaling, require_kept
@@ -50,6 +50,8 @@ _log = logging.getLogger("learndock")
 _LOCK_SECONDS = 60.0
 # Of points in float32, packed at a time: they stay in the caches, and the next piece is given the same memory.
 _PIECE_BYTES = 4 * 2**20
+# So many that come at once are laid near their like.
+_NEAR_AT_ONCE = 10_000
 
 
 class Writer:
@@ -277,8 +279,8 @@ class Writer:
                         dim = small.packed.dim
                         on_progress("ingest", count, count)
                     else:
-                        if count >= SKETCHED_AT_ONCE:
-                            batch = batch.near_by(slices)
+                        if count >= _NEAR_AT_ONCE:
+                            batch = batch.near_by(slices, _PIECE_BYTES)
                         dim = _stream(stream, batch, slices, gamma, numbers, on_progress)
                     space = Space(RKMETableSpecification.type, (dim,), gamma)
                     with self._catalog.writing() as connection:
@@ -599,36 +601,18 @@ def _stream(
     try:
         for chunk in slices:
             stream.begin(specs=chunk.stop - chunk.start, points=batch.point_count(chunk))
-            for piece, packed in _pieces(batch, chunk, gamma, numbers, dim):
-                dim = packed.packed.dim
+            for piece in batch.cut(_PIECE_BYTES, chunk, aligned=True):
+                packed = batch.packed(piece, gamma, numbers[piece])
+                dim = require_same_dim(packed.packed.dim, dim, piece.start)
                 stream.append(packed)
                 on_progress("ingest", piece.stop, len(batch))
             stream.end()
     except InvalidArgument:
-        if batch.rows is not None:
-            _complain(Batch.of(batch.points, batch.weights), gamma, numbers)
+        wrong = None if batch.rows is None else batch.first_error(_PIECE_BYTES)
+        if wrong is not None:
+            raise wrong from None
         raise
     return dim
-
-
-def _pieces(
-    batch: Batch, within: slice, gamma: float, numbers: npt.NDArray[np.int64], dim: int
-) -> Iterator[tuple[slice, Segment]]:
-    """Pieces of a slice as they are packed, all of one number of coordinates: `dim`, unless that is 0."""
-    for piece in batch.cut(_PIECE_BYTES, within, aligned=True):
-        packed = batch.packed(piece, gamma, numbers[piece])
-        dim = dim or packed.packed.dim
-        if packed.packed.dim != dim:
-            raise InvalidArgument(
-                f"points[{piece.start}]: expected {dim} coordinates as before, got {packed.packed.dim}"
-            )
-        yield piece, packed
-
-
-def _complain(batch: Batch, gamma: float, numbers: npt.NDArray[np.int64]) -> None:
-    """Raise what is wrong with a batch, in the caller's order: the place it names is the caller's."""
-    for _ in _pieces(batch, slice(0, len(batch)), gamma, numbers, 0):
-        pass
 
 
 def _insert_segments(connection: sa.Connection, written: Sequence[WrittenSegment], space_id: int) -> None:
