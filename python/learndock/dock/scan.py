@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 # Survivors of a coarse scan beyond which float32 thins them out before float64, which costs four times as much.
 MANY_SURVIVORS = 64
-# Products in float64 that one call of the core computes for several users; each takes 70 bytes meanwhile.
-_PAIRS_AT_ONCE = 32_768
+# Products in float64 that one call of the core computes, of as many users as it takes: threads are started once, and
+# each product takes 70 bytes meanwhile.
+_PAIRS_AT_ONCE = 4096
 
 
 class HasEmbedding(Protocol):
@@ -113,17 +114,12 @@ def exact_scan(
     view: SpaceView, specs: Sequence[HasEmbedding], self_inner: Sequence[float], at: IndexArray, threads: int
 ) -> list[Scan]:
     """The same in float64, where there is nothing to leave out or little to look at."""
+    products = exact_products_of_many(view, specs, [at] * len(specs), threads)
     docked, no_error = view.self_inner[at], np.zeros(len(at))
-    together = max(1, _PAIRS_AT_ONCE // len(at))
-    scans: list[Scan] = []
-    for start in range(0, len(specs), together):
-        some = slice(start, start + together)
-        products = exact_products_of_many(view, specs[some], [at] * len(specs[some]), threads)
-        scans += [
-            Scan(at, squared_distances(user, product, docked), no_error, product)
-            for user, product in zip(self_inner[some], products, strict=True)
-        ]
-    return scans
+    return [
+        Scan(at, squared_distances(user, product, docked), no_error, product)
+        for user, product in zip(self_inner, products, strict=True)
+    ]
 
 
 def _passes(
@@ -175,6 +171,20 @@ def exact_products_of_many(
 
     Values are those of one user at a time, to the bit.
     """
+    products: list[FloatArray] = []
+    start = pairs = 0
+    for i, places in enumerate(at):
+        pairs += len(places)
+        if pairs >= _PAIRS_AT_ONCE or i + 1 == len(specs):
+            some = slice(start, i + 1)
+            products += _exact_products_at_once(view, specs[some], at[some], threads)
+            start, pairs = i + 1, 0
+    return products
+
+
+def _exact_products_at_once(
+    view: SpaceView, specs: Sequence[HasEmbedding], at: Sequence[IndexArray], threads: int
+) -> list[FloatArray]:
     places = np.concatenate(at)
     asking = np.repeat(np.arange(len(specs)), [len(each) for each in at])
     order = np.argsort(places, kind="stable")  # what several users look at is read once

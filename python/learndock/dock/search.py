@@ -61,9 +61,6 @@ _FEW = 256
 # Where more than these could be the farthest by their bounds, those that seem so are compared.
 _MOST_FARTHEST = 16
 
-# Distances computed in float64 in one call of the core, of as many users as it takes: threads are started once.
-_RANKED_TOGETHER = 4096
-
 
 SearchMethod = Literal["certified", "exact", "approximate"]
 Certificate = Literal["proof", "chance"]
@@ -339,18 +336,11 @@ def _rank(
 ) -> list[Nearest]:
     """The nearest of each user: in float64 what the scan left, of many users at once."""
     wanted = min(max(wish.k, wish.candidates), len(scans[0].at))
-    ranked: list[Nearest] = []
-    waiting: list[_Survivors] = []
-    count = 0
-    for spec, user, found in zip(specs, self_inner, scans, strict=True):
-        waiting.append(_survivors(view, spec, user, found, wanted, threads))
-        count += len(waiting[-1].among)
-        if count >= _RANKED_TOGETHER:
-            ranked += _ranked(view, waiting, wanted, threads)
-            waiting, count = [], 0
-    if waiting:
-        ranked += _ranked(view, waiting, wanted, threads)
-    return ranked
+    survivors = [
+        _survivors(view, spec, user, found, wanted, threads)
+        for spec, user, found in zip(specs, self_inner, scans, strict=True)
+    ]
+    return list(_ranked(view, survivors, wanted, threads))
 
 
 def _survivors(
@@ -363,9 +353,9 @@ def _survivors(
     return _Survivors(spec, user, found, np.concatenate([near, found.farthest(_MOST_FARTHEST)]), len(near))
 
 
-def _ranked(view: SpaceView, waiting: Sequence[_Survivors], wanted: int, threads: int) -> Iterator[Nearest]:
-    places = [each.at for each in waiting]
-    for each, at, products in zip(waiting, places, _products(view, waiting, places, threads), strict=True):
+def _ranked(view: SpaceView, survivors: Sequence[_Survivors], wanted: int, threads: int) -> Iterator[Nearest]:
+    places = [each.at for each in survivors]
+    for each, at, products in zip(survivors, places, _products(view, survivors, places, threads), strict=True):
         mmd2 = squared_distances(each.self_inner, products, view.self_inner[at])
         near = slice(each.near)
         order = np.lexsort((view.ids[at[near]], mmd2[near]))[:wanted]
@@ -375,13 +365,13 @@ def _ranked(view: SpaceView, waiting: Sequence[_Survivors], wanted: int, threads
 
 
 def _products(
-    view: SpaceView, waiting: Sequence[_Survivors], places: Sequence[IndexArray], threads: int
+    view: SpaceView, survivors: Sequence[_Survivors], places: Sequence[IndexArray], threads: int
 ) -> list[FloatArray]:
     """<user, P> in float64, which an exact scan has found."""
-    known = [each.found.products[each.among] for each in waiting if each.found.products is not None]
-    if len(known) == len(waiting):
+    known = [each.found.products[each.among] for each in survivors if each.found.products is not None]
+    if len(known) == len(survivors):
         return known
-    return exact_products_of_many(view, [each.spec for each in waiting], places, threads)
+    return exact_products_of_many(view, [each.spec for each in survivors], places, threads)
 
 
 def _result(
